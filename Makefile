@@ -1,0 +1,98 @@
+# flake-launcher. `make help` lists the targets.
+PREFIX ?= /usr/local
+DESTDIR ?=
+GO ?= go
+MUSL_CC ?= $(shell command -v musl-gcc || command -v gcc)
+
+GO_MIN = 1.26
+LIBEXEC = $(PREFIX)/libexec/flake-launcher
+VERSION := $(shell git describe --always --dirty 2>/dev/null || echo devel)
+GOARCH = $(shell $(GO) env GOARCH 2>/dev/null)
+INIT = nsexec/init/built/init-$(GOARCH)
+
+# openpgp: signatures without libgpgme. netgo, osusergo: static programs resolve names by themselves.
+TAGS = containers_image_openpgp,netgo,osusergo
+MODULE = github.com/flake-launcher/flake-launcher
+LDFLAGS = -s -w -X $(MODULE)/launcher.Libexec=$(LIBEXEC) -X $(MODULE)/launcher/ctl.Version=$(VERSION) -X $(MODULE)/launcher/run.Version=$(VERSION)
+BUILD = $(GO) build -trimpath -buildvcs=false -tags $(TAGS)
+TEST = GOFLAGS="$(GOFLAGS) -tags=$(TAGS)" integration/hack/gotest.sh
+
+# Where a new machine's Go lies when nobody has put it on PATH.
+export PATH := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
+
+.PHONY: help
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: go-version
+go-version:
+	@v=$$($(GO) env GOVERSION 2>/dev/null | sed 's/^go//'); \
+	if [ -z "$$v" ]; then echo "flake-launcher needs Go $(GO_MIN) or newer, and no Go is on PATH: see https://go.dev/dl" >&2; exit 1; fi; \
+	if [ "$$(printf '%s\n' $(GO_MIN) $$v | sort -V | head -1)" != $(GO_MIN) ]; then \
+	echo "flake-launcher needs Go $(GO_MIN) or newer, this is Go $$v: see https://go.dev/dl" >&2; exit 1; fi
+
+.PHONY: build
+build: go-version deps-build programs ## build the programs into bin/
+
+.PHONY: deps-build deps-test
+deps-build:
+	@integration/hack/deps.sh build
+deps-test:
+	@integration/hack/deps.sh build test
+	@integration/hack/deps.sh --optional real
+
+$(INIT): nsexec/init/init.c
+	$(MUSL_CC) -std=gnu11 -static -Os -s -Wall -Wextra -Werror -ffunction-sections -fdata-sections -Wl,--gc-sections -o $@ $<
+
+.PHONY: programs
+programs: $(INIT)
+	CGO_ENABLED=0 $(BUILD) -ldflags '$(LDFLAGS)' -o bin/ ./cmd/flake-launcher ./cmd/flake-run
+	CGO_ENABLED=1 $(BUILD) -ldflags '$(LDFLAGS) -linkmode external -extldflags -static' -o bin/ ./cmd/flake-ctl ./cmd/flake-engine
+
+.PHONY: demo
+demo: go-version ## show a flake at work, in seconds, without a registry (installs what is missing)
+	@integration/hack/deps.sh build test
+	@$(MAKE) --no-print-directory build
+	@integration/demo/demo.sh
+
+.PHONY: test
+test: go-version deps-test programs ## run all tests: unit, end to end with real mounts, real images
+	FLAKE_TEST_ROOT=$$([ $$(id -u) = 0 ] && echo 1) $(TEST) -timeout 25m -p 2 ./...
+
+.PHONY: test-unit
+test-unit: go-version ## run the quick tests of the packages, without the end-to-end suites
+	$(TEST) $$($(GO) list ./... | grep -v /integration)
+
+.PHONY: test-long
+test-long: go-version deps-test programs ## run all tests with the race detector, and the fuzzers for a while
+	CGO_ENABLED=1 $(TEST) -race -timeout 60m -p 1 ./...
+
+.PHONY: bench
+bench: go-version build ## compare with podman, runc, crun and bubblewrap (installs what is missing)
+	@integration/hack/deps.sh bench
+	$(GO) run -tags $(TAGS) ./integration/bench
+
+.PHONY: lint
+lint: go-version ## run gofmt, go vet and staticcheck
+	@test -z "$$(gofmt -l cmd launcher overlay rootfs hostlink nsexec integration)" || { gofmt -l . ; echo "gofmt: run make fmt" >&2; exit 1; }
+	GOFLAGS="-tags=$(TAGS)" $(GO) vet ./...
+	GOFLAGS="-tags=$(TAGS)" $(GO) run honnef.co/go/tools/cmd/staticcheck@2026.1 ./...
+
+.PHONY: fmt
+fmt: ## format the Go files
+	gofmt -w cmd launcher overlay rootfs hostlink nsexec integration
+
+.PHONY: install
+install: build ## install into PREFIX (default /usr/local), below DESTDIR
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBEXEC)
+	install -m 0755 bin/flake-launcher bin/flake-run bin/flake-ctl $(DESTDIR)$(PREFIX)/bin
+	install -m 0755 bin/flake-engine $(DESTDIR)$(LIBEXEC)
+
+.PHONY: uninstall
+uninstall: ## remove what install put there; images and registrations stay
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,flake-launcher flake-run flake-ctl)
+	rm -rf $(DESTDIR)$(LIBEXEC)
+
+.PHONY: clean
+clean: ## remove what the build made
+	rm -rf bin bench-results nsexec/init/built/init-*
