@@ -1,0 +1,13 @@
+package rootfs
+
+// ledgerDir holds one file for each link that we made on the host, see launcher/catalog.
+const ledgerDir = "ledger"
+
+// LedgerDir is where the ledger of links lies. It is made by its first writer.
+func (s *Store) LedgerDir() string { return s.path(ledgerDir) }
+
+// RetireHostLayer removes a flake's own layer as [Store.RetireLayer] removes an
+// image's: not while a start is using it.
+func (s *Store) RetireHostLayer(name string) (removed bool, err error) {
+	return s.retire(s.path(hostLayersDir, escape(name)))
+}
