@@ -1,0 +1,144 @@
+package hostlink
+
+import "io/fs"
+
+// Kind is the type of a file; its text is what reports show.
+type Kind string
+
+// The kinds that links and nodes have.
+const (
+	KindFile     Kind = "file"
+	KindDir      Kind = "dir"
+	KindSymlink  Kind = "symlink"
+	KindSocket   Kind = "socket"
+	KindWhiteout Kind = "whiteout"
+
+	kindNone  Kind = ""        // nothing there
+	kindOther Kind = "special" // FIFOs and devices: never linked
+)
+
+// Image is what the links are laid over: the merged view of a flake's images.
+// Both methods get absolute paths whose parents are real directories of the
+// image, the root being "/"; neither may follow a symlink in the last component. What is
+// missing is fs.ErrNotExist. FileInfo.Sys is a *syscall.Stat_t where owners
+// matter.
+type Image interface {
+	Lstat(path string) (fs.FileInfo, error)
+	Readlink(path string) (string, error)
+}
+
+// Source is one manifest with where it comes from.
+type Source struct {
+	Origin   string // the image's name, for reports
+	Kind     string // "removed"
+	Manifest Manifest
+}
+
+// Request is what [Resolve] works on. The zero value of each field but Image
+// has a meaning.
+type Request struct {
+	Sources  []Source
+	HostRoot string   // empty: "/"
+	Image    Image    // base, layers and delta, without the flake's own layer
+	Provided []string // paths that the launcher fills in itself, with what is below them
+	Keep     []string // patterns: link these although they are noise or match Drop
+	Drop     []string // patterns: treat these as noise
+}
+
+// Plan is what has to be done to give an app its host files. It depends on
+// nothing but the request and the host, and is sorted: equal plans are
+// deeply equal.
+type Plan struct {
+	Links    []Link // for [Apply]
+	Nodes    []Node // for [WriteLayer]; parents come before what they hold
+	Linked   []Linked
+	Skipped  []Skip
+	Replaced []Replaced
+	Dangling []Dangling
+	// Watch holds the host's directories whose mtime the result depends on.
+	// Content and mode of a linked file are the host's own at any time and
+	// need no watching.
+	Watch []string
+}
+
+// Count returns how many entries were left out for a cause.
+func (p *Plan) Count(c Cause) int {
+	n := 0
+	for i := range p.Skipped {
+		if p.Skipped[i].Cause == c {
+			n++
+		}
+	}
+	return n
+}
+
+// Link is a bind mount.
+type Link struct {
+	Source string // absolute path on the host, free of symlinks when it was planned
+	Target string // in the app's root: absolute, no symlink on its way
+	Kind   Kind   // KindFile, KindSocket or KindDir
+}
+
+// Node is an entry of the flake's own layer, which lies on top of all image
+// layers: mount points, symlinks, missing parents, hidden manifests.
+type Node struct {
+	Path     string // as Link.Target; relative ones are accepted
+	Kind     Kind   // KindDir, KindSymlink, KindFile or KindWhiteout
+	Mode     uint32
+	UID, GID int
+	Target   string // of a symlink
+}
+
+// Linked is an entry that the app gets from the host.
+type Linked struct {
+	Path   string // as the manifest has it
+	Target string // canonical place in the app's root
+	Source string // absolute path on the host
+	Kind   Kind
+	Origin string
+	Line   int
+}
+
+// Cause says why an entry was left out.
+type Cause string
+
+// The causes, from harmless to hostile.
+const (
+	CauseMissing    Cause = "missing"    // the host lacks it
+	CauseDuplicate  Cause = "duplicate"  // another entry has the same place
+	CauseNoise      Cause = "noise"      // the built-in list
+	CauseDropped    Cause = "dropped"    // the flake's own drop pattern
+	CauseProvided   Cause = "provided"   // the launcher fills it in
+	CauseType       Cause = "type"       // FIFO or device
+	CauseConflict   Cause = "conflict"   // would hide or contradict other files
+	CauseUnreadable Cause = "unreadable" // host or image can't be looked at there
+	CauseRefused    Cause = "refused"    // never linked, whatever the flake says
+)
+
+// Skip is an entry that was left out, and why.
+type Skip struct {
+	Path   string
+	Origin string
+	Line   int
+	Cause  Cause
+	Reason string
+}
+
+// Replaced is a place where the own layer changes the type of what the image has.
+type Replaced struct {
+	Path   string
+	Was    Kind
+	Now    Kind
+	Origin string
+	Line   int
+}
+
+// Dangling is a symlink that was linked, leads nowhere in the app's root, and
+// would lead to a file on the host.
+type Dangling struct {
+	Path    string // canonical place of the symlink
+	Target  string // its text
+	Missing string // the first path on its way that the app's root lacks and the host has
+	Origin  string
+	Line    int
+}
