@@ -1,0 +1,61 @@
+package overlay
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// openLayers opens and locks every layer, in the order given. A collector takes the exclusive lock before it
+// removes one.
+func openLayers(dirs []string) (_ []*os.File, err error) {
+	var files []*os.File
+	defer func() {
+		if err != nil {
+			closeAll(files)
+		}
+	}()
+	for _, dir := range dirs {
+		f, err := openLayer(dir)
+		if err != nil {
+			return nil, &LayerError{Dir: dir, Err: err}
+		}
+		files = append(files, f)
+	}
+	return files, nil
+}
+
+func openLayer(dir string) (_ *os.File, err error) {
+	f, err := openDir(dir, unix.O_RDONLY)
+	if errors.Is(err, unix.ENOENT) {
+		return nil, ErrLayerGone
+	} else if err != nil {
+		return nil, errors.Unwrap(err)
+	}
+	err = retry(func() error { return unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) })
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		err = ErrLayerBusy
+	}
+	// A collector may have taken the layer away between our open and our lock.
+	if err == nil && !stillNamed(f, dir) {
+		err = ErrLayerGone
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func stillNamed(f *os.File, path string) bool {
+	var held, named unix.Stat_t
+	return unix.Fstat(int(f.Fd()), &held) == nil && unix.Stat(path, &named) == nil &&
+		held.Dev == named.Dev && held.Ino == named.Ino
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
+}
