@@ -1,0 +1,64 @@
+package launcher
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+
+	"github.com/flake-launcher/flake-launcher/launcher/plan"
+)
+
+// AdHoc is a start that nothing registers: flake-run's.
+type AdHoc struct {
+	Base     string
+	Layers   []string
+	Image    string
+	User     string
+	Writable string
+	Env      []string
+	// Command replaces Entrypoint and Cmd when it is not empty.
+	Command []string
+}
+
+// words are the arguments of flake-ctl compile that describe the stack; they name the plan as well.
+func (a AdHoc) words() []string {
+	w := []string{"compile", "--ad-hoc"}
+	for _, o := range []struct{ flag, value string }{{"--base", a.Base}, {"--user", a.User}, {"--writable", a.Writable}} {
+		if o.value != "" {
+			w = append(w, o.flag+"="+o.value)
+		}
+	}
+	for _, l := range a.Layers {
+		w = append(w, "--layer="+l)
+	}
+	return append(w, "--", a.Image)
+}
+
+// Images are the names of the stack, base first.
+func (a AdHoc) Images() []string {
+	var out []string
+	if a.Base != "" {
+		out = append(out, a.Base)
+	}
+	return append(append(out, a.Layers...), a.Image)
+}
+
+// FileName is the name of the plan file of an ad-hoc start: a hash of what it is made from.
+func (a AdHoc) FileName() string {
+	h := sha256.New()
+	for _, w := range a.words() {
+		fmt.Fprintf(h, "%q ", w)
+	}
+	return "run-" + hex.EncodeToString(h.Sum(nil))[:32] + ".adhoc"
+}
+
+// Run starts an image ad hoc. Like Main it returns only when that failed.
+func Run(a AdHoc) int {
+	l, err := newLauncher()
+	if err == nil {
+		err = l.launch(a.FileName(), a.words(), plan.Invocation{Replace: len(a.Command) > 0, Env: a.Env, Args: a.Command})
+	}
+	Report(os.Stderr, "flake-run", err)
+	return Code(err)
+}

@@ -1,0 +1,84 @@
+package catalog
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/flake-launcher/flake-launcher/launcher/flake"
+	"github.com/flake-launcher/flake-launcher/launcher/plan"
+)
+
+// Derived lists what can be deleted of the store's derived data: plans of flakes that are gone, plans that are
+// stale or damaged, and own layers that no other plan uses. All of it comes back when it is needed.
+func (c *Catalog) Derived() ([]string, error) {
+	plans, err := os.ReadDir(c.Plans)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("list plans: %w", err)
+	}
+	used := map[string]bool{}
+	var out []string
+	for _, e := range plans {
+		path := filepath.Join(c.Plans, e.Name())
+		p := c.usable(path)
+		if p == nil {
+			out = append(out, path)
+			continue
+		}
+		used[p.Lower[0]] = true
+	}
+	dir := c.Compiler.Store.HostLayersDir()
+	layers, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("list host layers: %w", err)
+	}
+	for _, e := range layers {
+		if path := filepath.Join(dir, e.Name()); !used[path] {
+			out = append(out, path)
+		}
+	}
+	return out, nil
+}
+
+// usable returns the plan at path if a start could use it as it is.
+func (c *Catalog) usable(path string) *plan.Plan {
+	p, f, err := plan.Load(path)
+	if err != nil {
+		return nil
+	}
+	f.Close()
+	if ok, _ := p.Fresh(); !ok || len(p.Lower) == 0 {
+		return nil
+	}
+	name, registered := strings.CutSuffix(filepath.Base(path), plan.Suffix)
+	if !registered {
+		return p
+	}
+	if _, err := flake.Find(c.Searched, name); err != nil {
+		return nil
+	}
+	return p
+}
+
+// DeleteDerived deletes what Derived listed and returns what is gone. A layer in use stays.
+func (c *Catalog) DeleteDerived(paths []string) ([]string, error) {
+	var gone []string
+	for _, path := range paths {
+		var err error
+		removed := true
+		if filepath.Dir(path) == c.Compiler.Store.HostLayersDir() {
+			removed, err = c.Compiler.Store.RetireHostLayer(filepath.Base(path))
+		} else {
+			err = os.Remove(path)
+		}
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return gone, fmt.Errorf("delete derived data: %w", err)
+		}
+		if removed {
+			gone = append(gone, path)
+		}
+	}
+	return gone, nil
+}

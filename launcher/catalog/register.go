@@ -1,0 +1,174 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/google/renameio/v2"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/flake-launcher/flake-launcher/launcher/flake"
+	"github.com/flake-launcher/flake-launcher/launcher/plan/compile"
+)
+
+// Register checks that the flake can run (its images and its target exist), pins the images' digests and makes
+// registration, link, ledger entry and plan; all of them or none. The flake's name is the base name of its
+// host path. force replaces a registration of the same path and moves a foreign file out of the way.
+//
+// It returns *ExistsError, *ForeignFileError, *PathError, or what compile returns.
+func (c *Catalog) Register(ctx context.Context, f *flake.Flake, force bool) (*compile.Result, error) {
+	link, err := checkLinkPath(f.Container.HostAppPath)
+	if err != nil {
+		return nil, err
+	}
+	f.Container.HostAppPath = link
+	name := filepath.Base(link)
+	unlock, err := c.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if err := c.checkFree(name, link, force); err != nil {
+		return nil, err
+	}
+	// From looking at the images to pinning them nothing may be collected.
+	done, err := c.Compiler.Store.Writing(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	req, err := compile.FromFlake(name, f)
+	if err != nil {
+		return nil, err
+	}
+	res, err := c.Compiler.Compile(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	f.Container.Digests = res.Digests
+	var u undo
+	if err := c.apply(&u, name, f, force); err != nil {
+		return nil, errors.Join(err, u.run())
+	}
+	// From here on the flake works: a plan that can't be written is compiled at the first start.
+	return c.Compiler.Flake(ctx, name)
+}
+
+// checkLinkPath refuses a host path at which no link can be.
+func checkLinkPath(path string) (string, error) {
+	if !filepath.IsAbs(path) {
+		return "", &PathError{path, "not an absolute path", "give the full path of the command on the host"}
+	}
+	path = filepath.Clean(path)
+	if err := flake.CheckName(filepath.Base(path)); err != nil {
+		return "", &PathError{path, err.Error(), "choose another file name"}
+	}
+	st, err := os.Stat(filepath.Dir(path))
+	if err != nil || !st.IsDir() {
+		return "", &PathError{path, "its directory does not exist", "make the directory, or choose another path"}
+	}
+	return path, nil
+}
+
+// checkFree refuses a name or a path that is taken by somebody else.
+func (c *Catalog) checkFree(name, link string, force bool) error {
+	old, _, err := flake.Parse(c.file(name))
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+	case errors.Is(err, flake.ErrNotContainer):
+		return &ExistsError{Name: name, File: c.file(name), HostPath: "an engine that is not ours", Wanted: link}
+	case err != nil && !force:
+		return err
+	case err == nil && (old.Container.HostAppPath != link || !force):
+		return &ExistsError{Name: name, File: c.file(name), HostPath: old.Container.HostAppPath, Wanted: link}
+	}
+	ours, err := c.owns(name, link)
+	if err != nil || ours {
+		return err
+	}
+	if _, err := os.Lstat(link); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if !force {
+		return &ForeignFileError{Path: link}
+	}
+	if _, err := os.Lstat(link + backupSuffix); err == nil {
+		return &ForeignFileError{Path: link, Backup: link + backupSuffix}
+	}
+	if st, err := os.Lstat(link); err == nil && st.IsDir() {
+		return &PathError{link, "is a directory", "choose another path"}
+	}
+	return nil
+}
+
+// apply makes the registration's files, in an order in which a crash leaves no link without a registration.
+func (c *Catalog) apply(u *undo, name string, f *flake.Flake, force bool) error {
+	link := f.Container.HostAppPath
+	if err := c.writeRegistration(u, name, f); err != nil {
+		return err
+	}
+	entry := ledgerEntry{Flake: name, Link: link, Target: c.Launcher, Made: time.Now().UTC()}
+	old, err := c.entry(name)
+	if err != nil {
+		return err
+	}
+	if old != nil && old.Link == link {
+		entry.Backup = old.Backup
+	}
+	ours, err := c.owns(name, link)
+	if err != nil {
+		return err
+	}
+	_, statErr := os.Lstat(link)
+	moveAway := statErr == nil && !ours
+	if moveAway {
+		entry.Backup = link + backupSuffix
+	}
+	// The ledger first: a crash after this line is healed by remove, one before it left nothing.
+	if err := c.record(entry); err != nil {
+		return err
+	}
+	u.add(func() error {
+		if old != nil {
+			return c.record(*old)
+		}
+		return os.Remove(c.ledgerFile(name))
+	})
+	if moveAway {
+		if err := os.Rename(link, entry.Backup); err != nil {
+			return fmt.Errorf("keep the file in the way: %w", err)
+		}
+		u.add(func() error { return os.Rename(entry.Backup, link) })
+	}
+	if err := renameio.Symlink(c.Launcher, link); err != nil {
+		return fmt.Errorf("make link: %w", err)
+	}
+	u.dismiss()
+	return nil
+}
+
+func (c *Catalog) writeRegistration(u *undo, name string, f *flake.Flake) error {
+	b, err := yaml.Marshal(f)
+	if err != nil {
+		return fmt.Errorf("write registration: %w", err)
+	}
+	file := c.file(name)
+	old, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("read registration: %w", err)
+	}
+	if err := renameio.WriteFile(file, b, 0o644); err != nil {
+		return fmt.Errorf("write registration: %w", err)
+	}
+	u.add(func() error {
+		if old != nil {
+			return renameio.WriteFile(file, old, 0o644)
+		}
+		return os.Remove(file)
+	})
+	return nil
+}

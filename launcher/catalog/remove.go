@@ -1,0 +1,82 @@
+package catalog
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Remove takes a flake away: link, registration, drop-ins, plan and ledger entry. The link is removed only if it
+// is ours, and a file that --force had moved away comes back. arg is a flake's name or the path of its link.
+//
+// It returns *flake.NotFoundError for an unknown flake and *NotOursError for one of another directory.
+func (c *Catalog) Remove(arg string) (name string, err error) {
+	unlock, err := c.lock()
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	item, err := c.Named(arg)
+	if err != nil {
+		return "", err
+	}
+	if filepath.Dir(item.File) != c.Dir {
+		return "", &NotOursError{Name: item.Name, File: item.File}
+	}
+	entry, err := c.entry(item.Name)
+	if err != nil {
+		return "", err
+	}
+	link := ""
+	switch {
+	case entry != nil:
+		link = entry.Link
+	case item.Flake != nil:
+		link = item.Flake.Container.HostAppPath
+	}
+	// The link goes first: a registration without a link harms nobody, a link without a registration fails.
+	if err := c.removeLink(item.Name, link, entry); err != nil {
+		return "", err
+	}
+	errs := []error{
+		os.Remove(item.File), os.RemoveAll(c.dropIns(item.Name)),
+		ignoreMissing(os.Remove(c.planFile(item.Name))), ignoreMissing(os.Remove(c.ledgerFile(item.Name))),
+	}
+	if err := errors.Join(errs...); err != nil {
+		return "", fmt.Errorf("remove flake %q: %w", item.Name, err)
+	}
+	return item.Name, nil
+}
+
+func (c *Catalog) removeLink(name, link string, entry *ledgerEntry) error {
+	if link == "" {
+		return nil
+	}
+	ours, err := c.owns(name, link)
+	if err != nil {
+		return err
+	}
+	if ours {
+		if err := os.Remove(link); err != nil {
+			return fmt.Errorf("remove link: %w", err)
+		}
+	}
+	if entry == nil || entry.Backup == "" {
+		return nil
+	}
+	if _, err := os.Lstat(link); err == nil {
+		return nil // somebody put a file of their own there since: it stays, and so does the backup
+	}
+	if err := os.Rename(entry.Backup, link); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("bring back the file that was there before: %w", err)
+	}
+	return nil
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,202 @@
+package compose
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/flake-launcher/flake-launcher/nsexec"
+	"github.com/flake-launcher/flake-launcher/nsexec/config"
+	initproc "github.com/flake-launcher/flake-launcher/nsexec/init"
+	"github.com/flake-launcher/flake-launcher/nsexec/seccomp"
+)
+
+// requireRoot skips, or fails where a run is meant to have it all.
+func requireRoot(t *testing.T) {
+	t.Helper()
+	var lack string
+	_, err := initproc.Binary()
+	switch {
+	case os.Geteuid() != 0:
+		lack = "needs root: mounts and namespaces"
+	case probeBinary == "":
+		lack = "needs a C compiler for the probe"
+	case errors.Is(err, initproc.ErrNotBuilt):
+		lack = "needs the init program: make build"
+	default:
+		return
+	}
+	if os.Getenv("FLAKE_TEST_ROOT") == "1" {
+		t.Fatal(lack)
+	}
+	t.Skip(lack)
+}
+
+// bed is a place to start apps in.
+type bed struct {
+	t     *testing.T
+	job   Job
+	layer string
+	state string
+}
+
+// newBed makes a root of one layer with nothing but the probe, and at the end checks that nothing is left of what
+// was started.
+func newBed(t *testing.T, spec config.Spec) *bed {
+	t.Helper()
+	requireRoot(t)
+	b := &bed{t: t, layer: t.TempDir(), state: filepath.Join(t.TempDir(), "state")}
+	for _, d := range []string{"bin", "tmp", "etc", "root"} {
+		mkdir(t, filepath.Join(b.layer, d))
+	}
+	data, err := os.ReadFile(probeBinary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(b.layer, "bin/probe"), string(data), 0o755)
+	c, err := config.Build(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	filter, err := seccomp.Compile(config.DefaultCaps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.job = Job{
+		Config:   raw,
+		Lower:    []string{b.layer},
+		Env:      []string{"PATH=/nowhere:/bin"},
+		UID:      spec.UID,
+		Filters:  [][]byte{seccomp.Terminal(), filter},
+		StateDir: b.state,
+	}
+	mounts := count(t, "/proc/self/mounts")
+	t.Cleanup(func() {
+		if n := count(t, "/proc/self/mounts"); n != mounts {
+			t.Errorf("%d mounts before, %d after", mounts, n)
+		}
+	})
+	return b
+}
+
+// command gives a start of the app, not yet begun.
+func (b *bed) command(args ...string) *exec.Cmd {
+	b.t.Helper()
+	data, err := json.Marshal(testJob{Job: b.job, RawArgs: raws(args), RawEnv: raws(b.job.Env)})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	// A file and not a pipe: its size has no limit.
+	name := filepath.Join(b.t.TempDir(), "job")
+	writeFile(b.t, name, string(data), 0o600)
+	f, err := os.Open(name)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { f.Close() })
+	self, err := os.Executable()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	cmd := exec.Command(self, "run")
+	cmd.ExtraFiles = []*os.File{f}
+	cmd.Env = append(os.Environ(), asEngine+"=1")
+	return cmd
+}
+
+// result is how a start ended.
+type result struct {
+	out, err string
+	status   nsexec.Status
+}
+
+func (b *bed) run(args ...string) result {
+	b.t.Helper()
+	cmd := b.command(args...)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	status := finish(b.t, cmd, cmd.Run())
+	return result{out.String(), errs.String(), status}
+}
+
+// probe runs a verb and gives its output, which must come without complaints.
+func (b *bed) probe(args ...string) string {
+	b.t.Helper()
+	r := b.run(append([]string{"probe"}, args...)...)
+	if r.err != "" || r.status != (nsexec.Status{}) {
+		b.t.Fatalf("probe %q: %v, stderr %q", args, r.status, r.err)
+	}
+	return strings.TrimSuffix(r.out, "\n")
+}
+
+func finish(t *testing.T, cmd *exec.Cmd, err error) nsexec.Status {
+	t.Helper()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return nsexec.StatusOf(cmd.ProcessState.Sys().(syscall.WaitStatus))
+}
+
+// left are the traces that a start should not leave.
+func (b *bed) left() []string {
+	b.t.Helper()
+	found, err := filepath.Glob(filepath.Join(b.state, "c-*"))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return found
+}
+
+// processes are the pids of programs whose command line holds word, other than the engine's own.
+func processes(t *testing.T, word string) (pids []string) {
+	t.Helper()
+	found, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range found {
+		data, err := os.ReadFile(f)
+		if err == nil && bytes.Contains(data, []byte(word)) {
+			pids = append(pids, filepath.Base(filepath.Dir(f)))
+		}
+	}
+	return pids
+}
+
+func count(t *testing.T, file string) int {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bytes.Count(data, []byte("\n"))
+}
+
+func mkdir(t *testing.T, dir string) {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func writeFile(t *testing.T, name, data string, mode os.FileMode) {
+	t.Helper()
+	mkdir(t, filepath.Dir(name))
+	if err := os.WriteFile(name, []byte(data), mode); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(name, mode); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,70 @@
+package ctl
+
+import (
+	"context"
+	"errors"
+
+	"github.com/flake-launcher/flake-launcher/launcher"
+	"github.com/flake-launcher/flake-launcher/launcher/plan/compile"
+)
+
+// compileCmd is what the launchers call when a plan is missing or stale. Its output goes to the caller's
+// stderr, its exit codes are those of a start.
+type compileCmd struct {
+	AdHoc    bool     `name:"ad-hoc"`
+	Base     string   `name:"base"`
+	Layer    []string `sep:"none"`
+	User     string
+	Writable string
+	Name     string `arg:""`
+}
+
+// Run compiles the plan of a registered flake, or of an ad-hoc stack.
+func (c *compileCmd) Run(ctx context.Context, s *session) error {
+	err := c.run(ctx, s)
+	if err == nil {
+		return nil
+	}
+	return &startError{err}
+}
+
+func (c *compileCmd) run(ctx context.Context, s *session) error {
+	store, err := s.store(true)
+	if err != nil {
+		return err
+	}
+	cat, err := s.catalog(store)
+	if err != nil {
+		return err
+	}
+	cat.Compiler.Fetch = s.fetch(store)
+	if !c.AdHoc {
+		_, err = cat.Compiler.Flake(ctx, c.Name)
+		return err
+	}
+	a := launcher.AdHoc{Base: c.Base, Layers: c.Layer, Image: c.Name, User: c.User, Writable: c.Writable}
+	req := compile.Request{
+		Name: c.Name, Images: a.Images(), User: c.User, Writable: c.Writable, HostDeps: c.Base != "",
+		AdHoc: true,
+	}
+	_, err = cat.Compiler.AdHoc(ctx, req, a.FileName())
+	return err
+}
+
+// startError gives a failure the exit code of a start.
+type startError struct{ err error }
+
+func (e *startError) Error() string { return e.err.Error() }
+func (e *startError) Unwrap() error { return e.err }
+
+// ExitCode tells a missing or unusable target from every other failure.
+func (e *startError) ExitCode() int {
+	var target *compile.TargetError
+	if errors.As(e.err, &target) {
+		if target.Missing {
+			return launcher.ExitNotFound
+		}
+		return launcher.ExitNotExec
+	}
+	return launcher.ExitFailure
+}

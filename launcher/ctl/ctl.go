@@ -1,0 +1,187 @@
+package ctl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/flake-launcher/flake-launcher/launcher"
+	"github.com/flake-launcher/flake-launcher/launcher/catalog"
+	"github.com/flake-launcher/flake-launcher/launcher/plan"
+	"github.com/flake-launcher/flake-launcher/launcher/plan/compile"
+	"github.com/flake-launcher/flake-launcher/rootfs"
+)
+
+// Exit codes of flake-ctl besides 0. compile, which the launchers call, has theirs.
+const (
+	exitFailure     = 1
+	exitUsage       = 2
+	exitInterrupted = 130
+)
+
+// Streams are where a command writes: results to Out, everything else to Err.
+type Streams struct {
+	Out, Err io.Writer
+}
+
+// grammar is flake-ctl's command line.
+type grammar struct {
+	Pull     pullCmd     `cmd:"" help:"Get an image from a registry, an archive or a directory."`
+	Load     loadCmd     `cmd:"" help:"Get an image from an archive file, compressed or not."`
+	Register registerCmd `cmd:"" help:"Make a command on the host that runs inside an image."`
+	List     listCmd     `cmd:"" help:"List the registered flakes."`
+	Images   imagesCmd   `cmd:"" help:"List the stored images."`
+	Remove   removeCmd   `cmd:"" help:"Remove flakes, or an image with all that only it needs."`
+	GC       gcCmd       `cmd:"" name:"gc" help:"Delete what nothing needs any more."`
+	Compile  compileCmd  `cmd:"" hidden:""`
+	Podman   podmanCmd   `cmd:"" hidden:"" help:"Old spellings, as flake-pilot has them."`
+	Version  versionCmd  `cmd:"" help:"Print the version."`
+}
+
+// session is what the commands work on.
+type session struct {
+	Streams
+	getenv func(string) string
+	euid   int
+}
+
+// failure makes an error of kong's own end with the code for wrong usage.
+type usageError struct{ err error }
+
+func (e usageError) Error() string  { return e.err.Error() }
+func (e usageError) Remedy() string { return "see flake-ctl --help" }
+
+// exitPanic carries the code of kong's --help out of the parser, which can only exit.
+type exitPanic int
+
+// Main runs flake-ctl with the words behind its name and returns the exit code.
+func Main(ctx context.Context, args []string, s Streams) (code int) {
+	defer func() {
+		if p := recover(); p != nil {
+			c, ok := p.(exitPanic)
+			if !ok {
+				panic(p)
+			}
+			code = int(c)
+		}
+	}()
+	var g grammar
+	parser, err := newParser(&g, s)
+	if err != nil {
+		return fail(s, err)
+	}
+	kctx, err := parser.Parse(args)
+	if err != nil {
+		return fail(s, usageError{err})
+	}
+	ses := &session{Streams: s, getenv: os.Getenv, euid: os.Geteuid()}
+	kctx.BindTo(ctx, (*context.Context)(nil))
+	if err := kctx.Run(ses); err != nil {
+		if ctx.Err() != nil {
+			fmt.Fprintln(s.Err, "flake-ctl: interrupted; what was complete is kept")
+			return exitInterrupted
+		}
+		return fail(s, err)
+	}
+	return 0
+}
+
+func newParser(g *grammar, s Streams) (*kong.Kong, error) {
+	return kong.New(g,
+		kong.Name("flake-ctl"),
+		kong.Description("Manage flakes: commands of the host that live in OCI images."),
+		kong.Writers(s.Out, s.Err),
+		kong.Exit(func(code int) { panic(exitPanic(code)) }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+	)
+}
+
+// fail reports the error and picks the exit code.
+func fail(s Streams, err error) int {
+	launcher.Report(s.Err, "flake-ctl", err)
+	var usage usageError
+	var coded interface{ ExitCode() int }
+	switch {
+	case errors.As(err, &usage):
+		return exitUsage
+	case errors.As(err, &coded):
+		return coded.ExitCode()
+	}
+	return exitFailure
+}
+
+// NotRootError refuses an ordinary user.
+type NotRootError struct{}
+
+func (NotRootError) Error() string { return "this version works for root only" }
+
+// Remedy implements the CLI's second line.
+func (NotRootError) Remedy() string { return "call it as root, for example with sudo" }
+
+func (s *session) requireRoot() error {
+	if s.euid != 0 {
+		return NotRootError{}
+	}
+	return nil
+}
+
+// store opens the caller's store; with create it is made if it is not there.
+func (s *session) store(create bool) (*rootfs.Store, error) {
+	root, err := rootfs.DefaultRoot(s.getenv, s.euid)
+	if err != nil {
+		return nil, err
+	}
+	if create {
+		if err := s.requireRoot(); err != nil {
+			return nil, err
+		}
+		return rootfs.Create(root)
+	}
+	return rootfs.Open(root)
+}
+
+// catalog is the set of registrations the caller writes to, over the store.
+func (s *session) catalog(store *rootfs.Store) (*catalog.Catalog, error) {
+	dir, err := s.registrations()
+	if err != nil {
+		return nil, err
+	}
+	link, err := launcher.Sibling("flake-launcher")
+	if err != nil {
+		return nil, err
+	}
+	searched := plan.SearchDirs(s.getenv)
+	return &catalog.Catalog{
+		Dir: dir, Searched: searched, Launcher: link,
+		Ledger: store.LedgerDir(), Plans: store.PlansDir(),
+		Compiler: &compile.Compiler{Store: store, Searched: searched, HostRoot: "/", Launcher: link},
+	}, nil
+}
+
+// registrations is the directory that the caller registers in.
+func (s *session) registrations() (string, error) {
+	switch {
+	case s.getenv("FLAKES_ROOT") != "":
+		return plan.SearchDirs(s.getenv)[0], nil
+	case s.euid == 0:
+		return plan.SystemDir, nil
+	}
+	if d := plan.UserDir(s.getenv); d != "" {
+		return d, nil
+	}
+	return "", errors.New("find the directory of registrations: HOME is not set")
+}
+
+// Version is set at build.
+var Version = "devel"
+
+type versionCmd struct{}
+
+func (versionCmd) Run(s *session) error {
+	_, err := fmt.Fprintf(s.Out, "flake-ctl %s\n", Version)
+	return err
+}

@@ -1,0 +1,189 @@
+package ctl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/flake-launcher/flake-launcher/launcher"
+	"github.com/flake-launcher/flake-launcher/launcher/catalog"
+	"github.com/flake-launcher/flake-launcher/launcher/flake"
+	"github.com/flake-launcher/flake-launcher/launcher/option"
+	"github.com/flake-launcher/flake-launcher/launcher/plan"
+	"github.com/flake-launcher/flake-launcher/launcher/plan/compile"
+	"github.com/flake-launcher/flake-launcher/rootfs"
+	"github.com/flake-launcher/flake-launcher/rootfs/pull"
+)
+
+type registerCmd struct {
+	App       string   `placeholder:"PATH" help:"The command on the host: a link is made there."`
+	Container string   `required:"" placeholder:"IMAGE" help:"The app's own image."`
+	Base      string   `placeholder:"IMAGE" help:"The image below it."`
+	Layer     []string `sep:"none" placeholder:"IMAGE" help:"An image between base and app; may be repeated, lowest first."`
+	Target    *string  `placeholder:"PATH" help:"The command inside (default: that of --app); / is the image's own entrypoint."`
+	Writable  string   `enum:",tmpfs,disk,none" default:"" help:"Where the app may write: tmpfs (default), disk or none."`
+	Force     bool     `help:"Replace a registration, or a file in the way (which is kept)."`
+	Pull      bool     `help:"Pull images that are not stored."`
+	Info      bool     `help:"Print what the image says about itself (/NAME.yaml) and register nothing."`
+
+	CheckHostDependencies bool `aliases:"check_host_dependencies" help:"Link the host files that the image asks for though it has no base."`
+
+	User        string      `placeholder:"USER" help:"Run as this user of the image."`
+	IncludeTar  []string    `sep:"none" hidden:""`
+	IncludePath []string    `sep:"none" hidden:""`
+	Resume      bool        `hidden:""`
+	Attach      bool        `hidden:""`
+	Opt         option.List `hidden:""`
+	Profile     string      `hidden:""`
+}
+
+func (registerCmd) Help() string {
+	return `Example:
+
+  flake-ctl register --container aws --base basepython --app /usr/local/bin/aws --target /usr/bin/aws
+  flake-ctl register --container alpine --app /usr/local/bin/alpine-sh --target / --pull`
+}
+
+// laterOption refuses what a later version builds.
+func (c *registerCmd) laterOption() error {
+	for flag, given := range map[string]bool{
+		"--include-tar": len(c.IncludeTar) > 0, "--include-path": len(c.IncludePath) > 0, "--resume": c.Resume,
+		"--attach": c.Attach, "--opt": len(c.Opt) > 0, "--profile": c.Profile != "",
+	} {
+		if given {
+			return &launcher.LaterError{Option: flag}
+		}
+	}
+	return nil
+}
+
+func (c *registerCmd) flake() *flake.Flake {
+	target := filepath.Clean(c.App)
+	if c.Target != nil {
+		target = *c.Target
+	}
+	f := &flake.Flake{User: c.User, Writable: c.Writable}
+	f.Container = flake.Container{
+		Name: c.Container, BaseContainer: c.Base, Layers: c.Layer, HostAppPath: c.App, TargetAppPath: target,
+		CheckHostDependencies: c.CheckHostDependencies,
+	}
+	return f
+}
+
+// Run registers, or with --info prints.
+func (c *registerCmd) Run(ctx context.Context, s *session) error {
+	if err := c.laterOption(); err != nil {
+		return err
+	}
+	if len(c.Layer) > 0 && c.Base == "" {
+		return usageError{errors.New("--layer needs a --base")}
+	}
+	if c.Target != nil && *c.Target != "" && !filepath.IsAbs(*c.Target) {
+		return usageError{fmt.Errorf("--target %s: not an absolute path", *c.Target)}
+	}
+	if c.App == "" && !c.Info {
+		return usageError{errors.New("--app is wanted")}
+	}
+	store, err := s.store(true)
+	if err != nil {
+		return err
+	}
+	cat, err := s.catalog(store)
+	if err != nil {
+		return err
+	}
+	if c.Pull {
+		cat.Compiler.Fetch = s.fetch(store)
+	}
+	if c.Info {
+		b, err := cat.Compiler.Info(ctx, c.Container)
+		if err != nil {
+			return err
+		}
+		_, err = s.Out.Write(b)
+		return err
+	}
+	f := c.flake()
+	if f.Container.HostAppPath, err = filepath.Abs(c.App); err != nil || !filepath.IsAbs(c.App) {
+		return &catalog.PathError{Path: c.App, Reason: "not an absolute path", Fix: "give the full path of the command on the host"}
+	}
+	res, err := cat.Register(ctx, f, c.Force)
+	if err != nil {
+		return err
+	}
+	s.registered(f, res)
+	return nil
+}
+
+// registered tells what came of it, in two lines on stderr: stdout stays empty, as flake-pilot's does.
+func (s *session) registered(f *flake.Flake, res *compile.Result) {
+	what := f.Container.TargetAppPath
+	if f.OwnEntrypoint() {
+		what = "the image's entrypoint"
+	}
+	fmt.Fprintf(s.Err, "registered %s: %s of %s\n", f.Container.HostAppPath, what, f.Container.Name)
+	h := res.Host
+	if len(h.Linked)+len(h.Skipped) > 0 {
+		fmt.Fprintf(s.Err, "host files: %d linked, %d left out (noise, or not on this host)\n", len(h.Linked), len(h.Skipped))
+	}
+	if n := len(h.Dangling); n > 0 {
+		d := h.Dangling[0]
+		fmt.Fprintf(s.Err, "warning: %d links of the host lead to files that the app's root lacks, for example %s to %s\n", n, d.Path, d.Missing)
+	}
+}
+
+// fetch gets a missing image as flake-ctl pull would.
+func (s *session) fetch(store *rootfs.Store) func(context.Context, string) (*rootfs.Image, error) {
+	return func(ctx context.Context, name string) (*rootfs.Image, error) {
+		return pull.Pull(ctx, store, name, s.pullOptions(stall))
+	}
+}
+
+type listCmd struct {
+	Format string `enum:"table,json,csv" default:"table" help:"table, json or csv."`
+}
+
+func (listCmd) Help() string { return "Example:\n\n  flake-ctl list\n  flake-ctl list --format json" }
+
+// listRow has flake-pilot's keys; what can't be read is null.
+type listRow struct {
+	Name   string  `json:"name"`
+	Engine string  `json:"engine"`
+	Target *string `json:"target_app_path"`
+	Host   *string `json:"host_app_path"`
+	Config string  `json:"config"`
+}
+
+var listHead = []string{"NAME", "ENGINE", "TARGET", "HOST PATH", "CONFIG"}
+
+func (c listCmd) Run(s *session) error {
+	cat := &catalog.Catalog{Searched: plan.SearchDirs(s.getenv)}
+	items, err := cat.List()
+	if err != nil {
+		return err
+	}
+	rows, records := [][]string{}, []listRow{}
+	for _, i := range items {
+		if i.Shadowed {
+			continue
+		}
+		r := listRow{Name: i.Name, Engine: "flake-launcher", Config: i.File}
+		row := []string{i.Name, r.Engine, "", "", i.File}
+		if i.Flake != nil {
+			r.Target, r.Host = &i.Flake.Container.TargetAppPath, &i.Flake.Container.HostAppPath
+			row[2], row[3] = *r.Target, *r.Host
+		} else {
+			fmt.Fprintf(s.Err, "flake-ctl: warning: %v\n", i.Err)
+		}
+		if c.Format == "table" {
+			for n := range row {
+				if row[n] == "" {
+					row[n] = "-"
+				}
+			}
+		}
+		rows, records = append(rows, row), append(records, r)
+	}
+	return printRows(s.Out, c.Format, listHead, rows, records)
+}

@@ -1,0 +1,118 @@
+package ctl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/flake-launcher/flake-launcher/launcher/catalog"
+	"github.com/flake-launcher/flake-launcher/rootfs"
+	"github.com/flake-launcher/flake-launcher/rootfs/gc"
+)
+
+type removeCmd struct {
+	Apps      []string `arg:"" optional:"" name:"app" help:"Flakes, by name or by the path of their link."`
+	Container string   `placeholder:"IMAGE" help:"Remove this image and the layers that nothing else needs."`
+	Force     bool     `help:"With --container: remove the flakes that use it, too."`
+}
+
+func (removeCmd) Help() string {
+	return `Example:
+
+  flake-ctl remove aws
+  flake-ctl remove --container basepython
+
+A file that register --force had moved away comes back.`
+}
+
+// Run removes flakes or an image.
+func (c removeCmd) Run(ctx context.Context, s *session) error {
+	if (len(c.Apps) > 0) == (c.Container != "") {
+		return usageError{errors.New("either flakes or --container is wanted")}
+	}
+	if c.Force && c.Container == "" {
+		return usageError{errors.New("--force goes with --container")}
+	}
+	store, err := s.store(false)
+	if errors.Is(err, rootfs.ErrNoStore) && c.Container != "" {
+		return &rootfs.NotFoundError{Name: c.Container}
+	}
+	if errors.Is(err, rootfs.ErrNoStore) {
+		store, err = s.store(true)
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.requireRoot(); err != nil {
+		return err
+	}
+	cat, err := s.catalog(store)
+	if err != nil {
+		return err
+	}
+	if c.Container != "" {
+		return s.removeImage(ctx, store, cat, c.Container, c.Force)
+	}
+	return s.removeFlakes(cat, c.Apps)
+}
+
+// removeFlakes removes one after the other; an unknown one does not keep the others from going.
+func (s *session) removeFlakes(cat *catalog.Catalog, apps []string) error {
+	var errs []error
+	for _, a := range apps {
+		name, err := cat.Remove(a)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		fmt.Fprintf(s.Err, "removed %s\n", name)
+	}
+	if len(errs) == 1 {
+		return errs[0]
+	}
+	return errors.Join(errs...)
+}
+
+func (s *session) removeImage(ctx context.Context, store *rootfs.Store, cat *catalog.Catalog, image string, force bool) error {
+	pinned, err := roots(cat)
+	if err != nil {
+		return err
+	}
+	d, err := store.Resolve(image)
+	if err != nil {
+		return err
+	}
+	if force && len(pinned.Flakes[d]) > 0 {
+		if err := s.removeFlakes(cat, pinned.Flakes[d]); err != nil {
+			return err
+		}
+		if pinned, err = roots(cat); err != nil {
+			return err
+		}
+	}
+	report, err := gc.RemoveImage(ctx, store, image, pinned, false)
+	var inUse *gc.PinnedError
+	if errors.As(err, &inUse) {
+		return &UsedError{inUse}
+	}
+	if err != nil {
+		return err
+	}
+	derived, err := cat.Derived()
+	if err != nil {
+		return err
+	}
+	if derived, err = cat.DeleteDerived(derived); err != nil {
+		return err
+	}
+	s.tell(report, derived, "deleted")
+	return nil
+}
+
+// UsedError refuses to remove an image that flakes start.
+type UsedError struct{ *gc.PinnedError }
+
+// Remedy implements the CLI's second line.
+func (e *UsedError) Remedy() string {
+	return "remove these flakes first, or --force to remove them together with the image"
+}

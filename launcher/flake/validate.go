@@ -1,0 +1,92 @@
+package flake
+
+import (
+	"fmt"
+	"os"
+	"path"
+	"strings"
+	"syscall"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// MaxName is the longest flake name: it is one component of a path, with ".yaml" behind it.
+const MaxName = 200
+
+// CheckName refuses a flake name that could not be one component of a path.
+func CheckName(name string) error {
+	if name == "" || name == "." || name == ".." || len(name) > MaxName || strings.ContainsAny(name, "/\x00\n") || strings.HasPrefix(name, ".") {
+		return fmt.Errorf("flake name %q: not a plain file name of at most %d characters", name, MaxName)
+	}
+	return nil
+}
+
+// validate checks what the types can't say. The node is only used to tell the line.
+func (f *Flake) validate(file string, top *yaml.Node) error {
+	fail := func(msg string, keys ...string) error {
+		line, n := 0, top
+		for _, k := range keys {
+			if next := lookup(n, k); next != nil {
+				n, line = next, next.Line
+			}
+		}
+		return &SyntaxError{File: file, Line: line, Msg: msg}
+	}
+	c := &f.Container
+	switch {
+	case c.Name == "":
+		return fail("container.name is missing", "container")
+	case len(c.Layers) > 0 && c.BaseContainer == "":
+		return fail("container.layers need a container.base_container", "container", "layers")
+	case c.HostAppPath != "" && !path.IsAbs(c.HostAppPath):
+		return fail("container.host_app_path must be absolute", "container", "host_app_path")
+	case c.TargetAppPath != "" && !path.IsAbs(c.TargetAppPath):
+		return fail("container.target_app_path must be absolute", "container", "target_app_path")
+	case c.Runtime.Resume && c.Runtime.Attach:
+		return fail("resume and attach exclude each other", "container", "runtime", "attach")
+	}
+	switch f.Writable {
+	case "", "tmpfs", "disk", "none":
+	default:
+		return fail(fmt.Sprintf("writable is %q, not tmpfs, disk or none", f.Writable), "writable")
+	}
+	return nil
+}
+
+// Unsupported names the first key of the flake whose feature this version does not have yet, so that it is
+// refused and never ignored; "" when there is none.
+func (f *Flake) Unsupported() string {
+	switch {
+	case f.Container.Runtime.Resume:
+		return "container.runtime.resume"
+	case f.Container.Runtime.Attach:
+		return "container.runtime.attach"
+	case len(f.Container.Runtime.Podman) > 0:
+		return "container.runtime.podman"
+	case len(f.Include.Tar) > 0:
+		return "include.tar"
+	case len(f.Include.Path) > 0:
+		return "include.path"
+	case len(f.HostSystem) > 0:
+		return "hostsystem"
+	case f.HostFiles.FollowLinks != nil:
+		return "host_files.follow_links"
+	case f.HostFiles.Freshness != "":
+		return "host_files.freshness"
+	case f.Profile != "":
+		return "profile"
+	case len(f.Share) > 0:
+		return "share"
+	case len(f.Env.Allow)+len(f.Env.Deny)+len(f.Env.Set) > 0:
+		return "env"
+	case f.PilotArguments:
+		return "pilot_arguments"
+	}
+	return ""
+}
+
+// planted reports whether somebody other than root and the caller may have written the file.
+func planted(st os.FileInfo) bool {
+	sys, ok := st.Sys().(*syscall.Stat_t)
+	return !ok || st.Mode().Perm()&0o022 != 0 || (sys.Uid != 0 && int(sys.Uid) != os.Geteuid())
+}

@@ -1,0 +1,46 @@
+package plan
+
+import (
+	"golang.org/x/sys/unix"
+)
+
+// Check is the fingerprint of one host path at compile time. It is met by the same inode with the same
+// size and times, or, with Absent, by the path not being there. A directory's size is not compared.
+type Check struct {
+	Path   string
+	Absent bool
+	Dev    uint64
+	Ino    uint64
+	Size   int64
+	// Mtime and Ctime are nanoseconds since the epoch. Ctime is 0 for a directory: making a file's link
+	// count or mode change below it is none of a plan's business.
+	Mtime int64
+	Ctime int64
+}
+
+// NewCheck takes the fingerprint of path as it is now, following symlinks: a registration may well be a link
+// into a managed tree. It never fails: what can't be read counts as absent, and as changed once it can.
+func NewCheck(path string) Check {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return Check{Path: path, Absent: true}
+	}
+	c := Check{Path: path, Dev: st.Dev, Ino: st.Ino, Mtime: st.Mtim.Nano()}
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		c.Size, c.Ctime = st.Size, st.Ctim.Nano()
+	}
+	return c
+}
+
+// Holds reports whether the path still has the fingerprint.
+func (c Check) Holds() bool { return NewCheck(c.Path) == c }
+
+// Fresh reports whether every check of the plan holds, and the first path that does not.
+func (p *Plan) Fresh() (ok bool, changed string) {
+	for _, c := range p.Checks {
+		if !c.Holds() {
+			return false, c.Path
+		}
+	}
+	return true, ""
+}

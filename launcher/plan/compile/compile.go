@@ -1,0 +1,272 @@
+package compile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/flake-launcher/flake-launcher/launcher/flake"
+	"github.com/flake-launcher/flake-launcher/launcher/plan"
+	"github.com/flake-launcher/flake-launcher/rootfs"
+)
+
+// Compiler holds what all plans of one store have in common.
+type Compiler struct {
+	Store *rootfs.Store
+	// Searched are the registration directories, in order.
+	Searched []string
+	// HostRoot is where host files are looked for, normally "/".
+	HostRoot string
+	// Launcher is the file that links of flakes point to; a target that would be it is a loop. May be "".
+	Launcher string
+	// Fetch gets an image that is not stored. Nil means: a missing image is an error.
+	Fetch func(ctx context.Context, name string) (*rootfs.Image, error)
+}
+
+// Request is one stack of images with what to run in it.
+type Request struct {
+	// Name is for messages.
+	Name string
+	// Images are the names of the stack, base first. Digests pins some of them.
+	Images  []string
+	Digests map[string]string
+	// Target is the command inside; "" means the image's own Entrypoint and Cmd.
+	Target string
+	// User overrides the user that the images name.
+	User string
+	// HostDeps makes the images' removed manifests count.
+	HostDeps   bool
+	Keep, Drop []string
+	// Writable is one of plan.Writable*; "" is plan.WritableTmpfs.
+	Writable string
+	// AdHoc leaves the command open: the caller may name one at each start, so none has to be there.
+	AdHoc bool
+	// Checks are fingerprints that the caller took before it read what the request was made from.
+	Checks []plan.Check
+}
+
+// Result is a plan with what was found on the way.
+type Result struct {
+	Plan *plan.Plan
+	// Digests are the images' manifest digests by the names of the request.
+	Digests map[string]string
+	Host    HostReport
+}
+
+// FromFlake turns a registration into a request.
+func FromFlake(name string, f *flake.Flake) (Request, error) {
+	if key := f.Unsupported(); key != "" {
+		return Request{}, &UnsupportedError{Flake: name, Key: key}
+	}
+	r := Request{
+		Name: name, Images: f.Images(), Digests: f.Container.Digests, User: f.User, Writable: f.Writable,
+		HostDeps: f.Container.BaseContainer != "" || f.Container.CheckHostDependencies,
+		Keep:     f.HostFiles.Keep, Drop: f.HostFiles.Drop,
+	}
+	if !f.OwnEntrypoint() {
+		r.Target = f.Container.TargetAppPath
+	}
+	return r, nil
+}
+
+// Flake compiles the plan of the registered flake and writes it to the store. The file is replaced atomically.
+func (c *Compiler) Flake(ctx context.Context, name string) (*Result, error) {
+	file, err := flake.Find(c.Searched, name)
+	if err != nil {
+		return nil, err
+	}
+	checks := c.searchChecks(name, file)
+	f, files, err := flake.Parse(file)
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range files[1:] { // the first is in checks already, taken before it was read
+		checks = append(checks, plan.NewCheck(path))
+	}
+	req, err := FromFlake(name, f)
+	if err != nil {
+		return nil, err
+	}
+	req.Checks = checks
+	return c.compileTo(ctx, req, filepath.Join(c.Store.PlansDir(), plan.FileName(name)))
+}
+
+// AdHoc compiles a stack that nothing registers and writes its plan under the given file name.
+func (c *Compiler) AdHoc(ctx context.Context, req Request, fileName string) (*Result, error) {
+	return c.compileTo(ctx, req, filepath.Join(c.Store.PlansDir(), fileName))
+}
+
+// searchChecks fingerprints the registration and the absence of those that would come before it.
+func (c *Compiler) searchChecks(name, file string) []plan.Check {
+	var out []plan.Check
+	for _, d := range c.Searched {
+		path := filepath.Join(d, name+".yaml")
+		out = append(out, plan.NewCheck(path))
+		if path == file {
+			break
+		}
+	}
+	return out
+}
+
+func (c *Compiler) compileTo(ctx context.Context, req Request, path string) (*Result, error) {
+	res, err := c.Compile(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	res.Plan.Searched = c.Searched
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, fmt.Errorf("make directory of plans: %w", err)
+	}
+	return res, res.Plan.Write(path)
+}
+
+// Compile makes the plan without writing it. The flake's own layer, if one is needed, is in the store when it
+// returns. Errors that a user can act on have a Remedy method.
+func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
+	images, digests, err := c.images(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkStack(req, images); err != nil {
+		return nil, err
+	}
+	layers, err := rootfs.TrimOpaque(unique(stackDirs(c.Store, images)))
+	if err != nil {
+		return nil, fmt.Errorf("open layers of %q: %w", req.Name, err)
+	}
+	view, err := rootfs.NewView(layers)
+	if err != nil {
+		return nil, fmt.Errorf("open layers of %q: %w", req.Name, err)
+	}
+	defer view.Close()
+
+	p := &plan.Plan{
+		Name: req.Name, Writable: req.Writable, Store: c.Store.Root(), Cwd: "/",
+		Pass: []string{"TERM", "COLORTERM", "LANG", "LANGUAGE", "LC_*", "TZ", "*_proxy", "*_PROXY"},
+	}
+	if p.Writable == "" {
+		p.Writable = plan.WritableTmpfs
+	}
+	for _, i := range images {
+		p.Digests = append(p.Digests, i.Digest.String())
+	}
+	host, err := c.host(req, images, view)
+	if err != nil {
+		return nil, err
+	}
+	p.Links = host.links
+
+	stack := mergeConfigs(images)
+	if err := command(p, req, stack); err != nil {
+		return nil, err
+	}
+	if err := c.checkTarget(p, req, view, host); err != nil {
+		return nil, err
+	}
+	if err := identity(p, req, stack, view); err != nil {
+		return nil, err
+	}
+	if err := describe(p); err != nil {
+		return nil, err
+	}
+	// Last, since it writes: a refused request leaves nothing behind.
+	own, err := c.ownLayer(host.nodes, layers, view)
+	if err != nil {
+		return nil, err
+	}
+	p.Lower = topFirst(layers, own)
+	p.Checks = append(append(p.Checks, req.Checks...), host.checks...)
+	for _, dir := range p.Lower {
+		p.Checks = append(p.Checks, plan.NewCheck(dir))
+	}
+	return &Result{Plan: p, Digests: digests, Host: host.report}, nil
+}
+
+// images resolves the names of the request: a pinned name starts its digest and nothing else.
+func (c *Compiler) images(ctx context.Context, req Request) ([]*rootfs.Image, map[string]string, error) {
+	var out []*rootfs.Image
+	digests := map[string]string{}
+	for _, name := range req.Images {
+		img, err := c.image(ctx, name, req.Digests[name])
+		if err != nil {
+			return nil, nil, err
+		}
+		out = append(out, img)
+		digests[name] = img.Digest.String()
+	}
+	return out, digests, nil
+}
+
+func (c *Compiler) image(ctx context.Context, name, pinned string) (*rootfs.Image, error) {
+	if pinned != "" {
+		img, err := c.Store.Image(digest.Digest(pinned))
+		if err == nil {
+			return img, nil
+		}
+		return c.fetchPinned(ctx, name, pinned, err)
+	}
+	d, err := c.Store.Resolve(name)
+	if err == nil {
+		var img *rootfs.Image
+		if img, err = c.Store.Image(d); err == nil {
+			return img, nil
+		}
+	}
+	var ambiguous *rootfs.AmbiguousError
+	if c.Fetch == nil || errors.As(err, &ambiguous) {
+		return nil, err
+	}
+	return c.Fetch(ctx, name)
+}
+
+// fetchPinned gets an image back that a flake pins and the store lost. Another digest under the same name is
+// not what was registered.
+func (c *Compiler) fetchPinned(ctx context.Context, name, pinned string, cause error) (*rootfs.Image, error) {
+	if c.Fetch == nil {
+		return nil, cause
+	}
+	img, err := c.Fetch(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if img.Digest.String() != pinned {
+		return nil, &MovedError{Name: name, Pinned: pinned, Now: img.Digest.String()}
+	}
+	return img, nil
+}
+
+func stackDirs(s *rootfs.Store, images []*rootfs.Image) []string {
+	var dirs []string
+	for _, i := range images {
+		dirs = append(dirs, i.LayerDirs(s)...)
+	}
+	return dirs
+}
+
+// unique drops directories that come up twice (images that share layers with their base): each counts where it
+// is lowest. overlayfs refuses duplicates, and what lies between the two can only have come later.
+func unique(dirs []string) []string {
+	var out []string
+	for _, d := range dirs {
+		if !slices.Contains(out, d) {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+// topFirst turns the bottom-first layers into overlayfs' order, the flake's own layer on top.
+func topFirst(layers []string, own string) []string {
+	out := slices.Clone(layers)
+	if own != "" {
+		out = append(out, own)
+	}
+	slices.Reverse(out)
+	return out
+}

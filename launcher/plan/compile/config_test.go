@@ -1,0 +1,73 @@
+package compile
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/flake-launcher/flake-launcher/launcher/plan"
+	"github.com/flake-launcher/flake-launcher/rootfs"
+)
+
+func image(cfg ispec.ImageConfig) *rootfs.Image {
+	return &rootfs.Image{Config: ispec.Image{Config: cfg}}
+}
+
+func TestMergeConfigs(t *testing.T) {
+	base := image(ispec.ImageConfig{
+		Env: []string{"PATH=/base", "A=1", "B=1"}, Entrypoint: []string{"/entry"}, Cmd: []string{"base-cmd"}, WorkingDir: "/w", User: "u",
+	})
+	tests := map[string]struct {
+		images []*rootfs.Image
+		want   stackConfig
+	}{
+		"later values win, the place stays": {
+			[]*rootfs.Image{base, image(ispec.ImageConfig{Env: []string{"C=3", "A=2"}})},
+			stackConfig{env: []string{"PATH=/base", "A=2", "B=1", "C=3"}, entrypoint: []string{"/entry"}, cmd: []string{"base-cmd"}, workdir: "/w", user: "u"},
+		},
+		"the topmost entrypoint brings its own Cmd, also none": {
+			[]*rootfs.Image{base, image(ispec.ImageConfig{Entrypoint: []string{"/top"}}), image(ispec.ImageConfig{Cmd: []string{"delta-cmd"}})},
+			stackConfig{env: []string{"PATH=/base", "A=1", "B=1"}, entrypoint: []string{"/top"}, workdir: "/w", user: "u"},
+		},
+		"without an entrypoint the delta's Cmd counts": {
+			[]*rootfs.Image{image(ispec.ImageConfig{Cmd: []string{"a"}}), image(ispec.ImageConfig{Cmd: []string{"b"}, User: "7", WorkingDir: "/d"})},
+			stackConfig{cmd: []string{"b"}, workdir: "/d", user: "7"},
+		},
+		"variables without a name are dropped": {
+			[]*rootfs.Image{image(ispec.ImageConfig{Env: []string{"=x", "novalue", "OK=", "N=a\x00b"}})},
+			stackConfig{env: []string{"OK="}},
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			if d := cmp.Diff(tc.want, mergeConfigs(tc.images), cmp.AllowUnexported(stackConfig{})); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+func TestCommand(t *testing.T) {
+	stack := stackConfig{entrypoint: []string{"/e"}, cmd: []string{"c"}, workdir: "srv/../w"}
+	var p plan.Plan
+	if err := command(&p, Request{}, stack); err != nil {
+		t.Fatal(err)
+	}
+	if p.Cwd != "/w" || !cmp.Equal(p.Env, []string{"PATH=" + defaultPath}) || !cmp.Equal(p.Entrypoint, []string{"/e"}) {
+		t.Errorf("own entrypoint: %+v", p)
+	}
+	p = plan.Plan{}
+	if err := command(&p, Request{Target: "/t"}, stack); err != nil {
+		t.Fatal(err)
+	}
+	if !cmp.Equal(p.Entrypoint, []string{"/t"}) || p.Cmd != nil {
+		t.Errorf("target: %+v", p)
+	}
+	if err := command(&plan.Plan{}, Request{}, stackConfig{}); err == nil {
+		t.Error("an image without a command was accepted")
+	}
+	if err := command(&plan.Plan{}, Request{AdHoc: true}, stackConfig{}); err != nil {
+		t.Errorf("ad hoc: %v", err)
+	}
+}

@@ -1,0 +1,47 @@
+package compile
+
+import "fmt"
+
+// UnsupportedError refuses a key of a flake whose feature this version does not have.
+type UnsupportedError struct{ Flake, Key string }
+
+func (e *UnsupportedError) Error() string {
+	return fmt.Sprintf("flake %q: %s is not supported by this version", e.Flake, e.Key)
+}
+
+// Remedy implements the CLI's second line.
+func (e *UnsupportedError) Remedy() string { return "remove the key, or use a newer flake-launcher" }
+
+// MovedError says that a name now gives another image than the one a flake was registered with.
+type MovedError struct{ Name, Pinned, Now string }
+
+func (e *MovedError) Error() string {
+	return fmt.Sprintf("image %q is %s now, the flake was registered with %s, which is gone from the store", e.Name, e.Now, e.Pinned)
+}
+
+// Remedy implements the CLI's second line.
+func (e *MovedError) Remedy() string {
+	return "register the flake again with --force to take the new image"
+}
+
+// TargetError says why a flake's command can't be started. Missing tells a command that is not there from one
+// that can't be executed.
+type TargetError struct {
+	Flake, Target, Reason, Fix string
+	Missing                    bool
+}
+
+func (e *TargetError) Error() string {
+	return fmt.Sprintf("flake %q: target %s %s", e.Flake, e.Target, e.Reason)
+}
+
+// Remedy implements the CLI's second line.
+func (e *TargetError) Remedy() string { return e.Fix }
+
+// StackError says why images can't be used together.
+type StackError struct{ Flake, Reason, Fix string }
+
+func (e *StackError) Error() string { return fmt.Sprintf("flake %q: %s", e.Flake, e.Reason) }
+
+// Remedy implements the CLI's second line.
+func (e *StackError) Remedy() string { return e.Fix }

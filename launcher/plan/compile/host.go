@@ -1,0 +1,212 @@
+package compile
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/flake-launcher/flake-launcher/hostlink"
+	"github.com/flake-launcher/flake-launcher/launcher/plan"
+	"github.com/flake-launcher/flake-launcher/rootfs"
+)
+
+// maxManifest bounds a manifest that is read into memory; hostlink bounds its lines.
+const maxManifest = 64 << 20
+
+// The launcher's own files of the container: bound from the host at each start. A host without one goes
+// without.
+var provided = []string{"/etc/resolv.conf", "/etc/hosts"}
+
+// mountPoints are directories that every container has; missing ones come with the flake's own layer, since
+// the root may be mounted read-only.
+var mountPoints = []hostlink.Node{
+	{Path: "/proc", Kind: hostlink.KindDir, Mode: 0o555},
+	{Path: "/sys", Kind: hostlink.KindDir, Mode: 0o555},
+	{Path: "/dev", Kind: hostlink.KindDir, Mode: 0o755},
+	{Path: "/run", Kind: hostlink.KindDir, Mode: 0o755},
+	{Path: "/tmp", Kind: hostlink.KindDir, Mode: 0o1777},
+	{Path: "/var/tmp", Kind: hostlink.KindDir, Mode: 0o1777},
+}
+
+// HostReport is what came of the removed manifests, for explain and for the registration's words.
+type HostReport struct {
+	Linked   []hostlink.Linked
+	Skipped  []hostlink.Skip
+	Dangling []hostlink.Dangling
+}
+
+// hostFiles is what the host supplies to one plan.
+type hostFiles struct {
+	links  []plan.Link
+	nodes  []hostlink.Node
+	checks []plan.Check
+	report HostReport
+}
+
+// source returns the host file that a link puts at target, or "".
+func (h *hostFiles) source(view *rootfs.View, target string) string {
+	canonical, err := view.Resolve(target)
+	if err != nil {
+		return ""
+	}
+	for _, l := range h.links {
+		if l.Target == canonical {
+			return l.Source
+		}
+	}
+	for _, n := range h.nodes {
+		if n.Path == canonical && n.Kind == hostlink.KindSymlink {
+			return canonical
+		}
+	}
+	return ""
+}
+
+// host reads the manifests of all images of the stack and resolves them against the host.
+func (c *Compiler) host(req Request, images []*rootfs.Image, view *rootfs.View) (*hostFiles, error) {
+	out := &hostFiles{nodes: hostlink.HideManifests(view)}
+	if req.HostDeps {
+		if err := c.removed(out, req, images, view); err != nil {
+			return nil, err
+		}
+	}
+	for _, n := range mountPoints {
+		_, err := view.Lstat(n.Path)
+		if !errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if n.Path, err = view.Resolve(n.Path); err != nil {
+			return nil, fmt.Errorf("find mount point in the image: %w", err)
+		}
+		out.nodes = append(out.nodes, n)
+	}
+	return out, c.basics(out, view)
+}
+
+func (c *Compiler) removed(out *hostFiles, req Request, images []*rootfs.Image, view *rootfs.View) error {
+	var sources []hostlink.Source
+	for n, img := range images {
+		src, err := manifests(req.Images[n], img, c.Store)
+		if err != nil {
+			return err
+		}
+		sources = append(sources, src...)
+	}
+	res, err := hostlink.Resolve(hostlink.Request{
+		Sources: sources, HostRoot: c.HostRoot, Image: view, Provided: provided, Keep: req.Keep, Drop: req.Drop,
+	})
+	if err != nil {
+		return fmt.Errorf("resolve host files of %q: %w", req.Name, err)
+	}
+	for _, l := range res.Links {
+		out.links = append(out.links, planLink(l))
+	}
+	for _, dir := range res.Watch {
+		out.checks = append(out.checks, plan.NewCheck(dir))
+	}
+	out.nodes = append(out.nodes, res.Nodes...)
+	out.report = HostReport{Linked: res.Linked, Skipped: res.Skipped, Dangling: res.Dangling}
+	return nil
+}
+
+// manifests reads what one image says about the host's files.
+func manifests(name string, img *rootfs.Image, s *rootfs.Store) ([]hostlink.Source, error) {
+	view, err := rootfs.NewView(img.LayerDirs(s))
+	if err != nil {
+		return nil, fmt.Errorf("open layers of image %q: %w", name, err)
+	}
+	defer view.Close()
+	if st, err := view.Lstat(hostlink.SystemFiles); err == nil && st.Mode().IsRegular() {
+		return nil, &StackError{
+			Flake: name, Reason: fmt.Sprintf("image %q asks for host files by a script (%s), which this version can't run", name, hostlink.SystemFiles),
+			Fix: "use a delta that lists its host files in /removed",
+		}
+	}
+	var out []hostlink.Source
+	for _, path := range hostlink.RemovedManifests {
+		b, err := view.ReadFile(path, maxManifest)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read %s of image %q: %w", path, name, err)
+		}
+		m, err := hostlink.ParseManifest(bytes.NewReader(b))
+		if err != nil {
+			return nil, fmt.Errorf("parse %s of image %q: %w", path, name, err)
+		}
+		out = append(out, hostlink.Source{Origin: name, Kind: "removed", Manifest: m})
+	}
+	return out, nil
+}
+
+// basics adds the host files that every container gets.
+func (c *Compiler) basics(out *hostFiles, view *rootfs.View) error {
+	for _, path := range provided {
+		real, err := filepath.EvalSymlinks(filepath.Join(c.HostRoot, path))
+		out.checks = append(out.checks, plan.NewCheck(filepath.Dir(filepath.Join(c.HostRoot, path))))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("find host file: %w", err)
+		}
+		target, err := view.Resolve(path)
+		if err != nil {
+			return fmt.Errorf("find %s in the image: %w", path, err)
+		}
+		if st, err := view.Lstat(target); err != nil || !st.Mode().IsRegular() {
+			out.nodes = append(out.nodes, hostlink.Node{Path: target, Kind: hostlink.KindFile, Mode: 0o644})
+		}
+		out.links = append(out.links, plan.Link{Source: real, Target: target, Kind: plan.LinkFile})
+	}
+	return nil
+}
+
+func planLink(l hostlink.Link) plan.Link {
+	return plan.Link{Source: l.Source, Target: l.Target, Kind: string(l.Kind)}
+}
+
+// ownLayer writes the flake's own layer below the store's host layers, named by its content so that plans with
+// the same needs share it. It returns "" when nothing is needed.
+func (c *Compiler) ownLayer(nodes []hostlink.Node, layers []string, view *rootfs.View) (string, error) {
+	if len(nodes) == 0 {
+		return "", nil
+	}
+	h := sha256.New()
+	for _, d := range layers {
+		fmt.Fprintf(h, "%q\n", d)
+	}
+	for _, n := range nodes {
+		fmt.Fprintf(h, "%q\n", fmt.Sprint(n))
+	}
+	dir := filepath.Join(c.Store.HostLayersDir(), hex.EncodeToString(h.Sum(nil))[:32])
+	if _, err := os.Lstat(dir); err == nil {
+		return dir, nil
+	}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return "", fmt.Errorf("make directory of own layers: %w", err)
+	}
+	tmp, err := c.Store.Temp("own")
+	if err != nil {
+		return "", err
+	}
+	defer tmp.Close()
+	built := filepath.Join(tmp.Dir(), "layer")
+	if err := os.Mkdir(built, 0o755); err != nil {
+		return "", fmt.Errorf("make own layer: %w", err)
+	}
+	if err := hostlink.WriteLayer(built, nodes, view); err != nil {
+		return "", fmt.Errorf("write own layer: %w", err)
+	}
+	// Another compiler may have been faster: its layer is the same.
+	if err := os.Rename(built, dir); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", fmt.Errorf("commit own layer: %w", err)
+	}
+	return dir, nil
+}

@@ -1,0 +1,56 @@
+package compile
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"github.com/moby/sys/user"
+
+	"github.com/flake-launcher/flake-launcher/launcher/plan"
+	"github.com/flake-launcher/flake-launcher/rootfs"
+)
+
+// maxPasswd bounds /etc/passwd and /etc/group of an image.
+const maxPasswd = 4 << 20
+
+// identity resolves the user against the stack's own passwd and group files.
+func identity(p *plan.Plan, req Request, stack stackConfig, view *rootfs.View) error {
+	spec := stack.user
+	if req.User != "" {
+		spec = req.User
+	}
+	passwd, err := readOptional(view, "/etc/passwd")
+	if err != nil {
+		return err
+	}
+	group, err := readOptional(view, "/etc/group")
+	if err != nil {
+		return err
+	}
+	u, err := user.GetExecUser(spec, &user.ExecUser{Home: "/"}, passwd, group)
+	if err != nil {
+		return &StackError{
+			Flake: req.Name, Reason: fmt.Sprintf("user %q: %v", spec, err),
+			Fix: "name a user of the image's /etc/passwd, or a number",
+		}
+	}
+	p.UID, p.GID = uint32(u.Uid), uint32(u.Gid)
+	for _, g := range u.Sgids {
+		p.Groups = append(p.Groups, uint32(g))
+	}
+	if !hasEnv(p.Env, "HOME") {
+		p.Env = setEnv(p.Env, "HOME="+u.Home)
+	}
+	return nil
+}
+
+func readOptional(view *rootfs.View, path string) (io.Reader, error) {
+	b, err := view.ReadFile(path, maxPasswd)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read %s of the image: %w", path, err)
+	}
+	return bytes.NewReader(b), nil
+}

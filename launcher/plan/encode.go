@@ -1,0 +1,119 @@
+package plan
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+)
+
+// The file: a header of headerSize bytes (magic, format version, length and CRC-32C of the body, all little
+// endian), then the fields of Plan in the order of encode. Strings and lists carry a 32-bit length.
+const (
+	magic      = "FLAKEPLN"
+	version    = 1
+	headerSize = 24
+	// maxSize bounds what a reader takes into memory. 100,000 links need about 12 MB.
+	maxSize = 64 << 20
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+type encoder struct{ b []byte }
+
+func (e *encoder) u32(v uint32)     { e.b = binary.LittleEndian.AppendUint32(e.b, v) }
+func (e *encoder) u64(v uint64)     { e.b = binary.LittleEndian.AppendUint64(e.b, v) }
+func (e *encoder) str(s string)     { e.u32(uint32(len(s))); e.b = append(e.b, s...) }
+func (e *encoder) bytes(s []byte)   { e.u32(uint32(len(s))); e.b = append(e.b, s...) }
+func (e *encoder) bool(v bool)      { e.b = append(e.b, map[bool]byte{true: 1}[v]) }
+func (e *encoder) strs(v []string)  { list(e, v, (*encoder).str) }
+func (e *encoder) u32s(v []uint32)  { list(e, v, (*encoder).u32) }
+func (e *encoder) blobs(v [][]byte) { list(e, v, (*encoder).bytes) }
+
+func list[T any](e *encoder, v []T, item func(*encoder, T)) {
+	e.u32(uint32(len(v)))
+	for _, x := range v {
+		item(e, x)
+	}
+}
+
+func (e *encoder) dir(d Dir) {
+	e.str(d.Path)
+	e.u32(d.Mode)
+	e.u32(d.UID)
+	e.u32(d.GID)
+}
+
+func (e *encoder) link(l Link) {
+	e.str(l.Source)
+	e.str(l.Target)
+	e.str(l.Kind)
+}
+
+func (e *encoder) check(c Check) {
+	e.str(c.Path)
+	e.bool(c.Absent)
+	e.u64(c.Dev)
+	e.u64(c.Ino)
+	e.u64(uint64(c.Size))
+	e.u64(uint64(c.Mtime))
+	e.u64(uint64(c.Ctime))
+}
+
+// Encode renders the plan as the file's bytes.
+func (p *Plan) Encode() []byte {
+	e := &encoder{b: make([]byte, headerSize, 4096)}
+	e.str(p.Name)
+	e.strs(p.Searched)
+	e.strs(p.Digests)
+	list(e, p.Checks, (*encoder).check)
+	e.strs(p.Lower)
+	e.str(p.Writable)
+	e.str(p.Store)
+	list(e, p.Seed, (*encoder).dir)
+	list(e, p.Links, (*encoder).link)
+	e.strs(p.Entrypoint)
+	e.strs(p.Cmd)
+	e.strs(p.Env)
+	e.strs(p.Pass)
+	e.str(p.Cwd)
+	e.u32(p.UID)
+	e.u32(p.GID)
+	e.u32s(p.Groups)
+	e.bytes(p.Config)
+	e.blobs(p.Filters)
+
+	copy(e.b, magic)
+	body := e.b[headerSize:]
+	binary.LittleEndian.PutUint32(e.b[8:], version)
+	binary.LittleEndian.PutUint32(e.b[12:], uint32(len(body)))
+	binary.LittleEndian.PutUint32(e.b[16:], crc32.Checksum(body, castagnoli))
+	return e.b
+}
+
+// Write puts the plan at path, atomically: a reader finds the old file, the new one or none. It is not synced,
+// since a plan is derived data whose checksum tells a torn file.
+func (p *Plan) Write(path string) (err error) {
+	b := p.Encode()
+	if len(b) > maxSize {
+		return fmt.Errorf("write plan of %q: %d bytes are more than a plan may have", p.Name, len(b))
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".plan-*")
+	if err != nil {
+		return fmt.Errorf("write plan of %q: %w", p.Name, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("write plan of %q: %w", p.Name, err), os.Remove(f.Name()))
+		}
+	}()
+	_, err = f.Write(b)
+	// World-readable like the store it lies in: other users start root's flakes from it.
+	err = errors.Join(err, f.Chmod(0o644), f.Close())
+	if err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}

@@ -1,0 +1,35 @@
+package launcher
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"testing"
+)
+
+func TestReport(t *testing.T) {
+	tests := map[string]struct {
+		err  error
+		want string
+		code int
+	}{
+		"nothing":            {nil, "", 0},
+		"plain":              {errors.New("read x: no"), "p: read x: no\n", 125},
+		"with a remedy":      {fmt.Errorf("run: %w", &LaterError{Option: "--x"}), "p: run: --x is not supported by this version\np: remedy: leave it out, or use a newer flake-launcher\n", 125},
+		"control characters": {errors.New("open \x1b[31mx\ny"), "p: open ?[31mx y\n", 125},
+		"child of ours":      {&ChildError{Program: "flake-ctl", Status: 127}, "", 127},
+		"child that failed":  {&ChildError{Program: "flake-ctl", Status: 1}, "", 125},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			var b bytes.Buffer
+			Report(&b, "p", tc.err)
+			if b.String() != tc.want {
+				t.Errorf("got %q, want %q", b.String(), tc.want)
+			}
+			if Code(tc.err) != tc.code {
+				t.Errorf("code %d, want %d", Code(tc.err), tc.code)
+			}
+		})
+	}
+}

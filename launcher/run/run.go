@@ -1,0 +1,133 @@
+package run
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/flake-launcher/flake-launcher/launcher"
+	"github.com/flake-launcher/flake-launcher/launcher/option"
+	"github.com/flake-launcher/flake-launcher/launcher/plan"
+)
+
+// grammar is flake-run's command line. Everything behind IMAGE is the app's.
+type grammar struct {
+	Base     string           `placeholder:"IMAGE" help:"The image at the bottom."`
+	Layer    []string         `sep:"none" placeholder:"IMAGE" help:"An image between base and IMAGE; may be repeated, lowest first."`
+	User     string           `short:"u" placeholder:"USER" help:"Run as this user of the image: a name or number, with :GROUP if wanted."`
+	Env      []string         `short:"e" sep:"none" placeholder:"K=V" help:"Set a variable; K alone passes the caller's."`
+	Writable string           `enum:",tmpfs,disk,none" default:"" placeholder:"WHERE" help:"Where the app may write: tmpfs (default), disk or none."`
+	Version  kong.VersionFlag `help:"Print the version."`
+
+	Profile  string      `hidden:""`
+	Share    []string    `sep:"none" hidden:""`
+	Instance string      `hidden:""`
+	Opt      option.List `hidden:""`
+
+	Image   string   `arg:"" optional:"" help:"The app's image."`
+	Command []string `arg:"" optional:"" passthrough:"" help:"The command and its arguments instead of the image's own."`
+}
+
+// Help is printed below the flags.
+func (grammar) Help() string {
+	return `Examples:
+
+  flake-run --base basepython aws /usr/bin/aws --version
+  flake-run debian cat /etc/os-release
+
+Exit status: that of the command; 125 if it could not be started, 126 if it can't be executed, 127 if there is
+no such command. A command killed by a signal kills flake-run by the same signal.`
+}
+
+// Version is set at build.
+var Version = "devel"
+
+type exitPanic int
+
+// usageError is a mistake in the command line.
+type usageError struct{ msg string }
+
+func (e *usageError) Error() string { return e.msg }
+
+// Remedy implements the CLI's second line.
+func (e *usageError) Remedy() string { return "see flake-run --help" }
+
+// Main runs flake-run with the words behind its name. It returns only when the command was not started.
+func Main(args []string, stdout, stderr io.Writer) (code int) {
+	defer func() {
+		if p := recover(); p != nil {
+			c, ok := p.(exitPanic)
+			if !ok {
+				panic(p)
+			}
+			code = int(c)
+		}
+	}()
+	a, err := parse(args, stdout, stderr)
+	if err != nil {
+		launcher.Report(stderr, "flake-run", err)
+		return launcher.Code(err)
+	}
+	return launcher.Run(*a)
+}
+
+// parse turns the words into a start. It panics with exitPanic after --help and --version.
+func parse(args []string, stdout, stderr io.Writer) (*launcher.AdHoc, error) {
+	var g grammar
+	parser, err := kong.New(&g,
+		kong.Name("flake-run"),
+		kong.Description("Run a command in an image, without registering it."),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(code int) { panic(exitPanic(code)) }),
+		kong.Vars{"version": "flake-run " + Version},
+		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 100}),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("build command line: %w", err)
+	}
+	if _, err := parser.Parse(args); err != nil {
+		return nil, &usageError{err.Error()}
+	}
+	if err := g.check(); err != nil {
+		return nil, err
+	}
+	command := g.Command
+	if len(command) > 0 && command[0] == "--" {
+		command = command[1:]
+	}
+	return &launcher.AdHoc{
+		Base: g.Base, Layers: g.Layer, Image: g.Image, User: g.User, Writable: g.writable(), Env: g.Env, Command: command,
+	}, nil
+}
+
+func (g *grammar) check() error {
+	for flag, given := range map[string]bool{
+		"--profile": g.Profile != "", "--share": len(g.Share) > 0, "--instance": g.Instance != "", "--opt": len(g.Opt) > 0,
+	} {
+		if given {
+			return &launcher.LaterError{Option: flag}
+		}
+	}
+	for _, kv := range g.Env {
+		if name, _, _ := strings.Cut(kv, "="); name == "" {
+			return &usageError{fmt.Sprintf("-e %q: a name is missing", kv)}
+		}
+	}
+	switch {
+	case g.Image == "":
+		return &usageError{"an image is wanted"}
+	case len(g.Layer) > 0 && g.Base == "":
+		return &usageError{"--layer needs a --base"}
+	}
+	return nil
+}
+
+// writable normalises the default, so that both spellings share a plan.
+func (g *grammar) writable() string {
+	if g.Writable == plan.WritableTmpfs {
+		return ""
+	}
+	return g.Writable
+}

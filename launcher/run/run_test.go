@@ -1,0 +1,71 @@
+package run
+
+import (
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/flake-launcher/flake-launcher/launcher"
+)
+
+func TestParse(t *testing.T) {
+	tests := map[string]struct {
+		args []string
+		want launcher.AdHoc
+	}{
+		"image only":                    {[]string{"i"}, launcher.AdHoc{Image: "i"}},
+		"command":                       {[]string{"i", "c", "-x", "--base", "q"}, launcher.AdHoc{Image: "i", Command: []string{"c", "-x", "--base", "q"}}},
+		"leading dashes are dropped":    {[]string{"i", "--", "c", "--", "d"}, launcher.AdHoc{Image: "i", Command: []string{"c", "--", "d"}}},
+		"help belongs to the app":       {[]string{"i", "c", "--help"}, launcher.AdHoc{Image: "i", Command: []string{"c", "--help"}}},
+		"pilot's marks are untouched":   {[]string{"i", "c", "@scope/x", "%s"}, launcher.AdHoc{Image: "i", Command: []string{"c", "@scope/x", "%s"}}},
+		"commas split nothing":          {[]string{"-e", "A=1,2", "--layer", "x,y", "--layer=z", "--base=b", "i"}, launcher.AdHoc{Base: "b", Layers: []string{"x,y", "z"}, Env: []string{"A=1,2"}, Image: "i"}},
+		"user and writable":             {[]string{"--user", "7:8", "--writable", "none", "i"}, launcher.AdHoc{User: "7:8", Writable: "none", Image: "i"}},
+		"the default writable is plain": {[]string{"--writable", "tmpfs", "i"}, launcher.AdHoc{Image: "i"}},
+		"empty arguments stay":          {[]string{"i", "c", "", " "}, launcher.AdHoc{Image: "i", Command: []string{"c", "", " "}}},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, err := parse(tc.args, io.Discard, io.Discard)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(got.Command) == 0 {
+				got.Command = nil
+			}
+			if d := cmp.Diff(tc.want, *got); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	tests := map[string]struct {
+		args []string
+		want string
+	}{
+		"nothing":           {nil, "an image is wanted"},
+		"empty image":       {[]string{""}, "an image is wanted"},
+		"unknown flag":      {[]string{"--bad", "i"}, "unknown flag --bad"},
+		"layer, no base":    {[]string{"--layer", "l", "i"}, "--layer needs a --base"},
+		"bad writable":      {[]string{"--writable", "ram", "i"}, "--writable"},
+		"nameless variable": {[]string{"-e", "=x", "i"}, "a name is missing"},
+		"profile":           {[]string{"--profile", "native", "i"}, "--profile is not supported"},
+		"share":             {[]string{"--share", "/x", "i"}, "--share is not supported"},
+		"instance":          {[]string{"--instance", "n", "i"}, "--instance is not supported"},
+		"opt":               {[]string{"--opt", "-v /x:/x", "i"}, "--opt is not supported"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			_, err := parse(tc.args, io.Discard, io.Discard)
+			if err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Fatalf("got %v, want %q", err, tc.want)
+			}
+			if launcher.Code(err) != launcher.ExitFailure {
+				t.Errorf("exit code %d", launcher.Code(err))
+			}
+		})
+	}
+}

@@ -1,0 +1,161 @@
+package launcher
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+
+	"github.com/flake-launcher/flake-launcher/launcher/plan"
+	"github.com/flake-launcher/flake-launcher/nsexec"
+	"github.com/flake-launcher/flake-launcher/rootfs"
+)
+
+// Main starts the flake that argv names. It returns only when the start failed, with the exit code; what went
+// wrong has been reported on stderr then.
+func Main(argv []string) int {
+	if len(argv) == 0 {
+		argv = []string{""}
+	}
+	name, err := start(argv)
+	if name == "" {
+		name = "flake-launcher"
+	}
+	Report(os.Stderr, name, err)
+	return Code(err)
+}
+
+func start(argv []string) (string, error) {
+	l, err := newLauncher()
+	if err != nil {
+		return "", err
+	}
+	candidates := names(argv[0], executedFile)
+	if len(candidates) == 0 {
+		return "", &NoNameError{}
+	}
+	name, err := l.choose(candidates)
+	if err != nil {
+		return candidates[0], err
+	}
+	compile := []string{"compile", "--", name}
+	return name, l.launch(plan.FileName(name), compile, plan.Invocation{Args: argv[1:]})
+}
+
+// NoNameError is the answer to a call by the launcher's own name.
+type NoNameError struct{}
+
+func (*NoNameError) Error() string {
+	return "called by its own name: it starts the flake after which a link to it is named"
+}
+
+// Remedy implements the CLI's second line.
+func (*NoNameError) Remedy() string {
+	return "make such a link: flake-ctl register --container IMAGE --app PATH; or start an image with flake-run"
+}
+
+// launcher is what all starts of one process share.
+type launcher struct {
+	root     string
+	plans    string
+	searched []string
+}
+
+func newLauncher() (*launcher, error) {
+	root, err := rootfs.DefaultRoot(os.Getenv, os.Geteuid())
+	if err != nil {
+		return nil, err
+	}
+	return &launcher{root: root, plans: filepath.Join(root, "plans"), searched: plan.SearchDirs(os.Getenv)}, nil
+}
+
+// choose picks the first candidate that has a plan or a registration. Only one candidate is not looked at: the
+// compiler will say what is wrong with it.
+func (l *launcher) choose(candidates []string) (string, error) {
+	if len(candidates) == 1 {
+		return candidates[0], nil
+	}
+	for _, c := range candidates {
+		for _, dir := range l.searched {
+			if _, err := os.Lstat(filepath.Join(dir, c+".yaml")); err == nil {
+				return c, nil
+			}
+		}
+	}
+	return candidates[0], nil
+}
+
+// launch executes the engine with the plan, which it has compiled first if need be.
+func (l *launcher) launch(planFile string, compile []string, v plan.Invocation) error {
+	path := filepath.Join(l.plans, planFile)
+	p, f, err := l.load(path)
+	if err != nil {
+		if err := runCtl(compile); err != nil {
+			return err
+		}
+		if p, f, err = l.load(path); err != nil {
+			return fmt.Errorf("load compiled plan: %w", err)
+		}
+	}
+	defer f.Close()
+	if argv := p.Argv(v); len(argv) == 0 || argv[0] == "" {
+		return &NoCommandError{Name: p.Name}
+	}
+	return execEngine(f, v)
+}
+
+// NoCommandError says that there is nothing to run.
+type NoCommandError struct{ Name string }
+
+func (e *NoCommandError) Error() string { return fmt.Sprintf("%s: the command is empty", e.Name) }
+
+// Remedy implements the CLI's second line.
+func (e *NoCommandError) Remedy() string { return "name a command" }
+
+// load returns the plan if it may be used as it is.
+func (l *launcher) load(path string) (*plan.Plan, *os.File, error) {
+	p, f, err := plan.Load(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !slices.Equal(p.Searched, l.searched) {
+		f.Close()
+		return nil, nil, errors.New("the plan is for other registrations")
+	}
+	if ok, changed := p.Fresh(); !ok {
+		f.Close()
+		return nil, nil, fmt.Errorf("%s changes all the time: %w", changed, fs.ErrInvalid)
+	}
+	return p, f, nil
+}
+
+// runCtl runs flake-ctl as a child, its output on our stderr: stdout belongs to the app.
+func runCtl(args []string) error {
+	ctl, err := Sibling("flake-ctl")
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(ctl, args...)
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	err = cmd.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.Exited() {
+		return &ChildError{Program: "flake-ctl", Status: exit.ExitCode()}
+	}
+	if err != nil {
+		return fmt.Errorf("run flake-ctl: %w", err)
+	}
+	return nil
+}
+
+// execEngine replaces the process by the engine.
+func execEngine(f *os.File, v plan.Invocation) error {
+	engine, err := Sibling("flake-engine")
+	if err != nil {
+		return err
+	}
+	return nsexec.ExecEngine(engine, f, v.Words())
+}
