@@ -1,0 +1,244 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/flake-launcher/flake-launcher/integration/image"
+)
+
+// env is what the subjects share: one scratch directory, one store of ours, one registry.
+type env struct {
+	module, bin string
+	dir         string // everything is below it; removed at the end
+	links       string
+	serial      int
+
+	pushed      string // reference of the image in the registry
+	pushedSizes []int64
+
+	done  map[string]error
+	reals map[string]*image.Real
+	stops []func()
+}
+
+func newEnv(module, bin string) (*env, error) {
+	dir, err := os.MkdirTemp("", "flake-bench-")
+	if err != nil {
+		return nil, err
+	}
+	e := &env{
+		module: module, bin: bin, dir: dir, links: filepath.Join(dir, "links"),
+		done: map[string]error{}, reals: map[string]*image.Real{},
+	}
+	hybrid()
+	if err := errors.Join(os.Chmod(dir, 0o755), os.Mkdir(e.links, 0o755)); err != nil {
+		return nil, err
+	}
+	for _, b := range []string{"flake-ctl", "flake-run", "flake-launcher"} {
+		if _, err := os.Stat(e.binary(b)); err != nil {
+			return e, fmt.Errorf("no %s in %s: run `make build` first", b, bin)
+		}
+	}
+	return e, nil
+}
+
+// close removes everything, mounts of others' stores included.
+func (e *env) close() {
+	for _, stop := range e.stops {
+		stop()
+	}
+	text, _ := os.ReadFile("/proc/self/mounts")
+	lines := strings.Split(string(text), "\n")
+	for i := len(lines) - 1; i >= 0; i-- {
+		if f := strings.Fields(lines[i]); len(f) > 1 && strings.HasPrefix(f[1], e.dir+"/") {
+			_ = unix.Unmount(f[1], unix.MNT_DETACH)
+		}
+	}
+	if err := os.RemoveAll(e.dir); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+	}
+}
+
+func (e *env) binary(name string) string  { return filepath.Join(e.bin, name) }
+func (e *env) scratch(name string) string { return filepath.Join(e.dir, name) }
+
+// once does the work at its first call and returns its outcome at each.
+func (e *env) once(key string, work func() error) error {
+	if err, ok := e.done[key]; ok {
+		return err
+	}
+	e.done[key] = work()
+	return e.done[key]
+}
+
+// wipe removes a scratch directory and waits until the disk is at rest again, so that no subject
+// pays for another's writes.
+func (e *env) wipe(name string) error {
+	err := os.RemoveAll(e.scratch(name))
+	unix.Sync()
+	return err
+}
+
+func (e *env) real(name string) (*image.Real, error) {
+	if r, ok := e.reals[name]; ok {
+		return r, nil
+	}
+	r, err := image.OpenReal(e.module, name)
+	if err == nil {
+		e.reals[name] = r
+	}
+	return r, err
+}
+
+// rootfs is the plain tree of the base.
+func (e *env) rootfs() string { return filepath.Join(e.reals["bookworm"].Dir, "rootfs") }
+
+// ours is a command in the environment of the throw-away store.
+func (e *env) ours(path string, args ...string) *exec.Cmd {
+	return e.with("FLAKES_ROOT="+e.scratch("flakes"), path, args...)
+}
+
+func (e *env) with(variable, path string, args ...string) *exec.Cmd {
+	cmd := exec.Command(path, args...)
+	cmd.Env = append(os.Environ(), variable, "CONTAINERS_REGISTRIES_CONF="+e.scratch("registries.conf"))
+	return cmd
+}
+
+// quiet runs a preparation, whose words matter only if it goes wrong.
+func (e *env) quiet(cmd *exec.Cmd) error {
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	var err error
+	privateThread(func() { err = cmd.Run() })
+	if err != nil {
+		return fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args, " "), err, strings.TrimSpace(said.String()))
+	}
+	return nil
+}
+
+// podmanStore keeps podman away from the machine's own images.
+func (e *env) podmanStore(name string) []string {
+	dir := e.scratch(name)
+	return []string{"--root", filepath.Join(dir, "root"), "--runroot", filepath.Join(dir, "run"),
+		"--tmpdir", filepath.Join(dir, "tmp"), "--cgroup-manager=cgroupfs", "--events-backend=file"}
+}
+
+// bundle writes an OCI bundle for runtime: its own template, /bin/true in the plain tree, read-only,
+// with the host's network as everybody else here.
+func (e *env) bundle(dir, program string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	spec := exec.Command(program, "spec")
+	spec.Dir = dir
+	if err := e.quiet(spec); err != nil {
+		return err
+	}
+	path := filepath.Join(dir, "config.json")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	var config map[string]any
+	if err := json.Unmarshal(text, &config); err != nil {
+		return fmt.Errorf("read template of %s: %w", program, err)
+	}
+	process := config["process"].(map[string]any)
+	process["terminal"], process["args"] = false, []string{"/bin/true"}
+	delete(process, "rlimits")
+	config["root"] = map[string]any{"path": e.rootfs(), "readonly": true}
+	linux := config["linux"].(map[string]any)
+	var kept []any
+	for _, ns := range linux["namespaces"].([]any) {
+		if ns.(map[string]any)["type"] != "network" {
+			kept = append(kept, ns)
+		}
+	}
+	linux["namespaces"] = kept
+	if text, err = json.Marshal(config); err != nil {
+		return err
+	}
+	return os.WriteFile(path, text, 0o644)
+}
+
+// serve starts the registry and pushes the image of three layers into it.
+func (e *env) serve() error {
+	program, err := exec.LookPath("docker-registry")
+	if err != nil {
+		return fmt.Errorf("docker-registry is not installed (integration/hack/deps.sh bench)")
+	}
+	real, err := e.real("basepython")
+	if err != nil {
+		return err
+	}
+	dir := e.scratch("registry")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	host, stop, err := image.ServeDir(program, dir)
+	if err != nil {
+		return err
+	}
+	e.stops = append(e.stops, stop)
+	conf := fmt.Sprintf("[[registry]]\nlocation = %q\ninsecure = true\n", host)
+	if err := os.WriteFile(e.scratch("registries.conf"), []byte(conf), 0o644); err != nil {
+		return err
+	}
+	img, err := real.Image()
+	if err != nil {
+		return err
+	}
+	img.Docker = true
+	for _, layer := range img.Layers {
+		_, size, err := layer.DiffID()
+		if err != nil {
+			return err
+		}
+		e.pushedSizes = append(e.pushedSizes, size)
+	}
+	e.pushed = host + "/team/basepython:latest"
+	return img.Push(e.pushed)
+}
+
+// hybrid says whether this is a machine of cgroup v1 with an empty cgroup2 beside it, on which crun
+// and podman take the wrong one. Asked once: on a private thread it would look like another machine.
+var hybrid = sync.OnceValue(func() bool {
+	_, err := os.Stat("/sys/fs/cgroup/unified/cgroup.procs")
+	return err == nil
+})
+
+// privateThread runs f on a thread of its own which, on a hybrid machine, has a mount namespace
+// without the empty cgroup2. What f starts inherits it; nobody pays for a wrapper.
+func privateThread(f func()) {
+	if !hybrid() {
+		f()
+		return
+	}
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with this function
+		err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS)
+		if err == nil {
+			err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+		}
+		if err == nil {
+			_ = unix.Unmount("/sys/fs/cgroup/unified", unix.MNT_DETACH)
+			f()
+		}
+		done <- err
+	}()
+	if err := <-done; err != nil {
+		fmt.Fprintln(os.Stderr, "bench: private mount namespace:", err)
+	}
+}

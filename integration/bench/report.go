@@ -1,0 +1,107 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+// result is one scenario as the JSON file holds it.
+type result struct {
+	Scenario string    `json:"scenario"`
+	Title    string    `json:"title"`
+	Series   []series  `json:"series"`
+	Goals    []verdict `json:"goals"`
+}
+
+// verdict is what became of a goal.
+type verdict struct {
+	Goal string  `json:"goal"`
+	Got  float64 `json:"got"`
+	Word string  `json:"word"` // met, missed, unknown
+}
+
+func (r *result) find(name string) *series {
+	for i := range r.Series {
+		if r.Series[i].Subject == name && len(r.Series[i].Samples) > 0 {
+			return &r.Series[i]
+		}
+	}
+	return nil
+}
+
+// judge holds the figures against the goals.
+func (r *result) judge(goals []goal) {
+	for _, g := range goals {
+		v := verdict{Goal: g.String(), Word: "unknown"}
+		of, against := r.find(g.of), r.find(g.against)
+		switch {
+		case of == nil || g.against != "" && against == nil:
+			r.Goals = append(r.Goals, v)
+			continue
+		case g.against == "":
+			v.Got = of.peak()
+		default:
+			v.Got = float64(of.at(0.5)) / float64(against.at(0.5))
+		}
+		v.Word = "missed"
+		if v.Got <= g.limit {
+			v.Word = "met"
+		}
+		r.Goals = append(r.Goals, v)
+	}
+}
+
+// print writes the scenario as markdown. Ratios are of the first subject of ours: what the peer
+// takes divided by what we take.
+func (r *result) print(w io.Writer, ours string) {
+	fmt.Fprintf(w, "\n### %s\n\n", r.Title)
+	base := r.find(ours)
+	fmt.Fprintf(w, "| | median | p90 | peak memory | time of %s |\n|---|---:|---:|---:|---:|\n", ours)
+	for i := range r.Series {
+		s := &r.Series[i]
+		if len(s.Samples) == 0 {
+			continue
+		}
+		ratio := "-"
+		if base != nil {
+			ratio = fmt.Sprintf("%.2f ×", float64(base.at(0.5))/float64(s.at(0.5)))
+		}
+		fmt.Fprintf(w, "| %s | %s | %s | %.0f MiB | %s |\n", s.Subject, pretty(s.at(0.5)), pretty(s.at(0.9)), s.peak(), ratio)
+	}
+	fmt.Fprintln(w)
+	for _, v := range r.Goals {
+		switch v.Word {
+		case "unknown":
+			fmt.Fprintf(w, "- goal: %s: not known here\n", v.Goal)
+		default:
+			fmt.Fprintf(w, "- goal: %s: %s (%.3g)\n", v.Goal, v.Word, v.Got)
+		}
+	}
+	for _, s := range r.Series {
+		if s.Missing != "" {
+			fmt.Fprintf(w, "- not compared: %s: %s\n", s.Subject, s.Missing)
+		}
+	}
+}
+
+func pretty(d time.Duration) string {
+	if d >= 10*time.Second {
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	}
+	if d >= time.Second {
+		return fmt.Sprintf("%.2f s", d.Seconds())
+	}
+	return fmt.Sprintf("%.2f ms", float64(d)/1e6)
+}
+
+// writeJSON keeps the raw figures.
+func writeJSON(path string, facts map[string]string, results []*result) error {
+	text, err := json.MarshalIndent(map[string]any{"machine": facts, "results": results}, "", " ")
+	if err != nil {
+		return fmt.Errorf("encode figures: %w", err)
+	}
+	return os.WriteFile(path, append(text, '\n'), 0o644)
+}

@@ -1,0 +1,263 @@
+package integration
+
+import (
+	"archive/tar"
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/flake-launcher/flake-launcher/integration/fixture"
+)
+
+func TestKiwiJoe(t *testing.T) {
+	base, joe := fixture.Kiwi(t, "basesystem"), fixture.Kiwi(t, "joe")
+	s := real(t)
+	s.MustCtl("load", base)
+	s.MustCtl("load", joe)
+	s.Register("joe", "joe", "--base", "basesystem", "--target", "/usr/bin/joe")
+	// Without a terminal joe reads what to do from a file of keys: write and leave.
+	res := s.Exec("/bin/sh", "-c", s.Link("joe")+" --help 2>&1 </dev/null | cat")
+	if !strings.Contains(strings.ToLower(res.Stdout), "joe") {
+		t.Errorf("joe does not start: %v", res)
+	}
+}
+
+func TestKiwiStackOfThree(t *testing.T) {
+	var paths []string
+	for _, name := range []string{"basesystem", "pylayer", "yamllint3"} {
+		paths = append(paths, fixture.Kiwi(t, name))
+	}
+	s := real(t)
+	for _, path := range paths {
+		s.MustCtl("load", path)
+	}
+	s.Register("yamllint", "yamllint3", "--base", "basesystem", "--layer", "pylayer", "--target", "/usr/bin/yamllint")
+	if res := s.MustApp("yamllint", "--version"); !strings.HasPrefix(res.Stdout, "yamllint ") {
+		t.Errorf("%v", res)
+	}
+	run := func(args ...string) *fixture.Result {
+		return s.Run(append([]string{"--base", "basesystem", "--layer", "pylayer", "yamllint3"}, args...)...)
+	}
+	if res := run("/usr/bin/openssl", "version"); opensslOf(res.Stdout) != opensslOf(hostSays(t, "openssl", "version")) {
+		t.Errorf("openssl is not the host's: %v", res)
+	}
+	// The hashed links of the certificates, by name and target, as the host has them.
+	manifest := removedOf(t, paths[2])
+	if len(manifest) != 451 {
+		t.Errorf("the manifest has %d lines", len(manifest))
+	}
+	var want []string
+	for _, entry := range manifest {
+		if target, err := os.Readlink("/" + entry); err == nil && strings.HasPrefix(entry, "etc/ssl/certs/") {
+			want = append(want, "/"+entry+" "+target)
+		}
+	}
+	if len(want) < 100 {
+		t.Skipf("this host has only %d of the certificates' links (package ca-certificates)", len(want))
+	}
+	res := run("/usr/bin/find", "/etc/ssl/certs", "-type", "l", "-printf", `%p %l\n`)
+	have := map[string]bool{}
+	for _, line := range strings.Split(res.Stdout, "\n") {
+		have[line] = true
+	}
+	for _, line := range want {
+		if !have[line] {
+			t.Errorf("missing link %s", line)
+			break
+		}
+	}
+	// The database of packages is the image's own.
+	if res := run("/usr/bin/dpkg-query", "-W", "-f", "${Status}", "yamllint"); res.Stdout != "install ok installed" {
+		t.Errorf("the package database is not the image's: %v", res)
+	}
+}
+
+// kiwiLayer is the one layer of a KIWI image, as a tar.
+func kiwiLayer(t *testing.T, path string) []byte {
+	t.Helper()
+	var cmd *exec.Cmd
+	switch filepath.Ext(path) {
+	case ".zst":
+		cmd = exec.Command(fixture.RequireProgram(t, "zstd"), "-dcq", path)
+	case ".xz":
+		cmd = exec.Command(fixture.RequireProgram(t, "xz"), "-dcq", path)
+	default:
+		cmd = exec.Command("cat", path)
+	}
+	archive, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("unpack %s: %v", path, err)
+	}
+	tr := tar.NewReader(bytes.NewReader(archive))
+	for {
+		hdr, err := tr.Next()
+		if err != nil {
+			t.Fatalf("no layer in %s: %v", path, err)
+		}
+		if strings.HasSuffix(hdr.Name, ".tar") && hdr.Typeflag == tar.TypeReg {
+			layer, err := io.ReadAll(tr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return layer
+		}
+	}
+}
+
+func removedOf(t *testing.T, path string) []string {
+	t.Helper()
+	for tr := tar.NewReader(bytes.NewReader(kiwiLayer(t, path))); ; {
+		hdr, err := tr.Next()
+		if err != nil {
+			t.Fatalf("no manifest in %s: %v", path, err)
+		}
+		if strings.TrimPrefix(hdr.Name, "./") == "removed" {
+			content, err := io.ReadAll(tr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return strings.Split(strings.TrimSuffix(string(content), "\n"), "\n")
+		}
+	}
+}
+
+// Every name, mode, owner, size and link as the tar says, seen from inside the app's root.
+func TestKiwiOddEntryByEntry(t *testing.T) {
+	base, odd := fixture.Kiwi(t, "basesystem"), fixture.Kiwi(t, "odd")
+	s := real(t)
+	s.MustCtl("load", base)
+	s.MustCtl("load", odd)
+	res := s.MustRun("--base", "basesystem", "odd", "/usr/bin/find", "/", "-xdev", "-printf", `%P\t%y\t%m\t%U:%G\t%s\t%l\t%n\0`)
+	seen := map[string]string{}
+	for _, record := range strings.Split(res.Stdout, "\x00") {
+		name, rest, _ := strings.Cut(record, "\t")
+		if strings.HasPrefix(rest, "here\t") { // the one name with a tab in it
+			name, rest, _ = strings.Cut(record[len(name)+1:], "\t")
+			name = "opt/odd/keep/tab\t" + name
+		}
+		seen[name] = rest
+	}
+	fromHost := map[string]bool{"removed": true}
+	for _, entry := range removedOf(t, odd) {
+		if _, err := os.Lstat("/" + entry); err == nil {
+			fromHost[entry] = true
+		}
+	}
+	links := map[string]int{}
+	var headers []*tar.Header
+	for tr := tar.NewReader(bytes.NewReader(kiwiLayer(t, odd))); ; {
+		hdr, err := tr.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		hdr.Name = strings.Trim(strings.TrimPrefix(hdr.Name, "./"), "/")
+		hdr.Linkname = strings.TrimPrefix(hdr.Linkname, "./")
+		if hdr.Typeflag == tar.TypeLink {
+			links[hdr.Linkname]++
+			links[hdr.Name] = -1
+		}
+		headers = append(headers, hdr)
+	}
+	byName := map[string]*tar.Header{}
+	for _, hdr := range headers {
+		byName[hdr.Name] = hdr
+	}
+	checked := 0
+	for _, hdr := range headers {
+		// The root, and what every start lays over with its own.
+		if hdr.Name == "" || hdr.Name == "." || fromHost[hdr.Name] || provided(hdr.Name) {
+			continue
+		}
+		one, shared := hdr, 1+links[hdr.Name]
+		if hdr.Typeflag == tar.TypeLink {
+			one, shared = byName[hdr.Linkname], 1+links[hdr.Linkname]
+		}
+		got, ok := seen[hdr.Name]
+		if !ok {
+			t.Errorf("%q is not there", hdr.Name)
+			continue
+		}
+		fields := strings.Split(got, "\t")
+		want := []string{kindOf(one), fmt.Sprintf("%o", one.Mode&0o7777), fmt.Sprintf("%d:%d", one.Uid, one.Gid)}
+		have := fields[:3]
+		if one.Typeflag == tar.TypeReg {
+			want = append(want, fmt.Sprint(one.Size), "", fmt.Sprint(shared))
+			have = fields[:6]
+		}
+		if one.Typeflag == tar.TypeSymlink {
+			want = append(want, one.Linkname)
+			have = append(have[:3:3], fields[4])
+		}
+		if strings.Join(want, "|") != strings.Join(have, "|") {
+			t.Errorf("%q: want %q, got %q", hdr.Name, want, have)
+		}
+		checked++
+	}
+	if checked < 250 {
+		t.Errorf("only %d of %d entries compared", checked, len(headers))
+	}
+	attributes(t, s, kiwiLayer(t, odd), headers)
+}
+
+// provided says whether a start supplies the path itself.
+func provided(name string) bool {
+	for _, own := range []string{"etc/hosts", "etc/resolv.conf", "etc/hostname", "etc/passwd", "etc/group", "dev", "proc", "sys", "run", "etc/mtab"} {
+		if name == own || strings.HasPrefix(name, own+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// kindOf is the entry's kind in the letters of find.
+func kindOf(hdr *tar.Header) string {
+	return map[byte]string{
+		tar.TypeReg: "f", tar.TypeDir: "d", tar.TypeSymlink: "l", tar.TypeFifo: "p", tar.TypeChar: "c", tar.TypeBlock: "b",
+	}[hdr.Typeflag]
+}
+
+// attributes checks the extended attributes in the store: the capability is there, overlayfs's own
+// are not.
+func attributes(t *testing.T, s *fixture.Sandbox, layer []byte, headers []*tar.Header) {
+	t.Helper()
+	id := fmt.Sprintf("%x", sha256.Sum256(layer))
+	dir := filepath.Join(s.Root, "layers", "sha256", id)
+	if _, err := os.Stat(dir); err != nil {
+		t.Fatalf("the layer is not kept by its diffID: %v", err)
+	}
+	buf := make([]byte, 1024)
+	for _, hdr := range headers {
+		for key, value := range hdr.PAXRecords {
+			attribute, ok := strings.CutPrefix(key, "SCHILY.xattr.")
+			if !ok {
+				continue
+			}
+			n, err := unix.Lgetxattr(filepath.Join(dir, hdr.Name), attribute, buf)
+			kept := err == nil && string(buf[:n]) == value
+			if want := !strings.Contains(attribute, ".overlay."); kept != want {
+				t.Errorf("%q: attribute %s kept: %v, %v", hdr.Name, attribute, kept, err)
+			}
+		}
+	}
+}
+
+// The rpm pair loads and starts; its /systemfiles are the business of a later issue.
+func TestKiwiRpmBaseStarts(t *testing.T) {
+	base := fixture.Kiwi(t, "rpmbase")
+	s := real(t)
+	s.MustCtl("load", base)
+	if res := s.MustRun("rpmbase", "/bin/bash", "-c", "echo $((6*7))"); res.Stdout != "42\n" {
+		t.Errorf("%v", res)
+	}
+}

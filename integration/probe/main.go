@@ -1,0 +1,210 @@
+// Command probe is the app inside the images of the quick end-to-end tests: one static program that
+// does what a test asks for and prints what it sees. It is no part of the product.
+package main
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"sort"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+	"unsafe"
+)
+
+// commands by name; each returns its exit status.
+var commands = map[string]func(args []string) int{
+	"args":   printJSON,
+	"env":    func([]string) int { return printJSON(os.Environ()) },
+	"cat":    cat,
+	"sum":    sum,
+	"ls":     list,
+	"stat":   stat,
+	"write":  write,
+	"yes":    yes,
+	"exit":   func(args []string) int { n, _ := strconv.Atoi(args[0]); return n },
+	"raise":  raise,
+	"wait":   wait,
+	"orphan": orphan,
+	"status": status,
+}
+
+// main runs the command named by the first argument, or by argv[0] if that names one.
+func main() {
+	args := os.Args[1:]
+	name := filepath.Base(os.Args[0])
+	if commands[name] == nil && len(args) > 0 {
+		name, args = args[0], args[1:]
+	}
+	run := commands[name]
+	if run == nil {
+		fmt.Printf("probe without a command, as %q with %q\n", os.Args[0], args)
+		return
+	}
+	os.Exit(run(args))
+}
+
+func printJSON(list []string) int {
+	if list == nil {
+		list = []string{}
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(list); err != nil {
+		return 1
+	}
+	return 0
+}
+
+// complain reports an error as a plain program would.
+func complain(err error) int {
+	fmt.Fprintln(os.Stderr, "probe:", err)
+	return 1
+}
+
+// cat copies the files, or standard input, to standard output.
+func cat(args []string) int {
+	if len(args) == 0 {
+		if _, err := io.Copy(os.Stdout, os.Stdin); err != nil {
+			return complain(err)
+		}
+	}
+	for _, path := range args {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return complain(err)
+		}
+		os.Stdout.Write(content)
+	}
+	return 0
+}
+
+// sum prints the bytes and the SHA-256 of standard input.
+func sum([]string) int {
+	h := sha256.New()
+	n, err := io.Copy(h, os.Stdin)
+	if err != nil {
+		return complain(err)
+	}
+	fmt.Printf("%d %x\n", n, h.Sum(nil))
+	return 0
+}
+
+// list prints the names in each directory, sorted.
+func list(args []string) int {
+	for _, dir := range args {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			return complain(err)
+		}
+		var names []string
+		for _, e := range entries {
+			names = append(names, e.Name())
+		}
+		sort.Strings(names)
+		fmt.Println(strings.Join(names, " "))
+	}
+	return 0
+}
+
+// stat prints `TYPE MODE UID:GID SIZE LINK` of each path, or `none`.
+func stat(args []string) int {
+	for _, path := range args {
+		var st syscall.Stat_t
+		if err := syscall.Lstat(path, &st); err != nil {
+			fmt.Println("none")
+			continue
+		}
+		link, _ := os.Readlink(path)
+		fmt.Printf("%o %o %d:%d %d %s\n", st.Mode&syscall.S_IFMT, st.Mode&0o7777, st.Uid, st.Gid, st.Size, link)
+	}
+	return 0
+}
+
+// write puts the second argument into the file named by the first.
+func write(args []string) int {
+	if err := os.WriteFile(args[0], []byte(args[1]), 0o644); err != nil {
+		return complain(err)
+	}
+	return 0
+}
+
+// yes writes lines until nobody reads them: SIGPIPE is its end.
+func yes([]string) int {
+	w := bufio.NewWriter(os.Stdout)
+	for {
+		if _, err := w.WriteString("y\n"); err != nil {
+			return complain(err)
+		}
+	}
+}
+
+// raise ends the probe by a signal, by its number.
+func raise(args []string) int {
+	n, err := strconv.Atoi(args[0])
+	if err != nil {
+		return complain(err)
+	}
+	// The runtime keeps handlers of its own, which signal.Reset does not take away.
+	var dfl [4]uintptr // struct sigaction of the kernel: SIG_DFL, no flags, nothing masked
+	_, _, _ = syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(n), uintptr(unsafe.Pointer(&dfl)), 0, 8, 0, 0)
+	if err := syscall.Kill(os.Getpid(), syscall.Signal(n)); err != nil {
+		return complain(err)
+	}
+	time.Sleep(10 * time.Second)
+	return 99
+}
+
+// wait says `ready` and sleeps until one of the signals named by number arrives, of which it prints
+// the number and ends with 7. Others act as ever.
+func wait(args []string) int {
+	caught := make(chan os.Signal, 4)
+	for _, arg := range args {
+		n, err := strconv.Atoi(arg)
+		if err != nil {
+			return complain(err)
+		}
+		signal.Notify(caught, syscall.Signal(n))
+	}
+	fmt.Println("ready")
+	select {
+	case s := <-caught:
+		fmt.Println(int(s.(syscall.Signal)))
+		return 7
+	case <-time.After(time.Minute):
+		return 98
+	}
+}
+
+// orphan leaves a child behind and ends; the child holds no pipe of ours.
+func orphan([]string) int {
+	cmd := exec.Command("/proc/self/exe", "wait")
+	if err := cmd.Start(); err != nil {
+		return complain(err)
+	}
+	fmt.Println(cmd.Process.Pid)
+	return 0
+}
+
+// status prints what the process is to itself: pid, parent, and the lines of /proc/self/status asked for.
+func status(args []string) int {
+	fmt.Println("pid", os.Getpid(), "ppid", os.Getppid())
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return complain(err)
+	}
+	for _, line := range strings.Split(string(text), "\n") {
+		for _, want := range args {
+			if strings.HasPrefix(line, want+":") {
+				fmt.Println(line)
+			}
+		}
+	}
+	return 0
+}

@@ -1,0 +1,182 @@
+package integration
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/flake-launcher/flake-launcher/integration/fixture"
+)
+
+func TestStackOfThree(t *testing.T) {
+	s := started(t)
+	s.Load(fixture.Delta(t, "middle", `dir etc`, `file etc/origin data="middle\n"`, `file etc/middle data="m\n"`, `file etc/gone data="m"`, `dir d`, `file d/below`))
+	s.Load(fixture.Delta(t, "top", `dir etc`, `file etc/origin data="top\n"`, `whiteout etc/gone`, `dir d`, `opaque d`, `file d/above`))
+	s.Register("stack", "top", "--base", "probe", "--layer", "middle", "--target", "/bin/probe")
+	for path, want := range map[string]string{
+		"/etc/origin": "top\n", "/etc/middle": "m\n", "/etc/passwd": "root:x:0:0:root:/root:/bin/sh\n",
+	} {
+		if res := s.MustApp("stack", "cat", path); res.Stdout != want {
+			t.Errorf("%s: want %q, got %v", path, want, res)
+		}
+	}
+	if out := s.MustApp("stack", "stat", "/etc/gone").Stdout; out != "none\n" {
+		t.Errorf("whiteout: %s", out)
+	}
+	if out := s.MustApp("stack", "ls", "/d").Stdout; out != "above\n" {
+		t.Errorf("opaque directory: %s", out)
+	}
+	if out := s.MustRun("--base", "probe", "--layer", "middle", "top", "/bin/probe", "cat", "/etc/origin").Stdout; out != "top\n" {
+		t.Errorf("ad hoc: %s", out)
+	}
+	if out := s.MustRun("--base", "probe", "middle", "/bin/probe", "cat", "/etc/origin").Stdout; out != "middle\n" {
+		t.Errorf("ad hoc, two of the three: %s", out)
+	}
+}
+
+func TestConfigOfStack(t *testing.T) {
+	s := started(t)
+	delta := fixture.Delta(t, "conf", `dir srv`, `dir srv/work`)
+	delta.Config = v1.Config{
+		Entrypoint: []string{"/bin/probe", "args"}, Cmd: []string{"from", "cmd"},
+		Env: []string{"ORIGIN=delta", "EXTRA=a=b"}, WorkingDir: "/srv/work",
+	}
+	s.Load(delta)
+	if got := s.MustRun("--base", "probe", "conf").JSON(t); !slices.Equal(got, []string{"from", "cmd"}) {
+		t.Errorf("Entrypoint and Cmd: %q", got)
+	}
+	s.Register("conf", "conf", "--base", "probe", "--target", "/")
+	if got := s.MustApp("conf", "x").JSON(t); !slices.Equal(got, []string{"x"}) && !slices.Equal(got, []string{"from", "cmd", "x"}) {
+		t.Errorf("the image's own entrypoint with an argument: %q", got)
+	}
+	env := s.MustRun("--base", "probe", "conf", "/bin/probe", "env").JSON(t)
+	for _, want := range []string{"ORIGIN=delta", "BASE=yes", "EXTRA=a=b", "PATH=/usr/bin:/bin"} {
+		if !slices.Contains(env, want) {
+			t.Errorf("no %s in %q", want, env)
+		}
+	}
+	env = s.MustRun("-e", "ORIGIN=call", "-e", "LIST=1,2", "--base", "probe", "conf", "/bin/probe", "env").JSON(t)
+	for _, want := range []string{"ORIGIN=call", "LIST=1,2"} {
+		if !slices.Contains(env, want) {
+			t.Errorf("-e: no %s in %q", want, env)
+		}
+	}
+}
+
+// hostDir is a directory of the host outside of what manifests may not name, such as /tmp.
+func hostDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/opt", "flake-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestHostFiles(t *testing.T) {
+	s := started(t)
+	host := hostDir(t)
+	for name, content := range map[string]string{"config": "the host's\n", "odd name;*": "odd\n"} {
+		if err := os.WriteFile(filepath.Join(host, name), []byte(content), 0o640); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("config", filepath.Join(host, "link")); err != nil {
+		t.Fatal(err)
+	}
+	below := strings.TrimPrefix(host, "/")
+	manifest := strings.Join([]string{
+		"kiwi_apt.config", "etc/hosts", "etc/resolv.conf", "var/lib/dpkg/status",
+		below + "/config", below + "/odd name;*", below + "/link", below + "/nowhere", "",
+	}, "\n")
+	s.Load(fixture.Delta(t, "linked", `dir var`, `dir var/lib`, `dir var/lib/dpkg`, `file var/lib/dpkg/status data="the image's\n"`,
+		`file removed data=`+quote(manifest)))
+	s.Register("linked", "linked", "--base", "probe", "--target", "/bin/probe")
+
+	for path, want := range map[string]string{
+		host + "/config": "the host's\n", host + "/odd name;*": "odd\n", host + "/link": "the host's\n",
+		"/var/lib/dpkg/status": "the image's\n",
+	} {
+		if res := s.App("linked", "cat", path); res.Stdout != want {
+			t.Errorf("%s: want %q, got %v", path, want, res)
+		}
+	}
+	if out := s.MustApp("linked", "stat", host+"/link").Stdout; !strings.HasPrefix(out, "120000 ") {
+		t.Errorf("a symlink is linked as one: %s", out)
+	}
+	if out := s.MustApp("linked", "stat", "/removed", host+"/nowhere", "/kiwi_apt.config").Stdout; out != "none\nnone\nnone\n" {
+		t.Errorf("manifest, absent file, noise: %s", out)
+	}
+	s.App("linked", "write", host+"/config", "overwritten")
+	if content, err := os.ReadFile(filepath.Join(host, "config")); err != nil || string(content) != "the host's\n" {
+		t.Errorf("the app wrote to the host: %q, %v", content, err)
+	}
+	if err := os.WriteFile(filepath.Join(host, "config"), []byte("edited\n"), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if out := s.MustApp("linked", "cat", host+"/config").Stdout; out != "edited\n" {
+		t.Errorf("after an edit on the host: %q", out)
+	}
+	if err := os.Remove(filepath.Join(host, "config")); err != nil {
+		t.Fatal(err)
+	}
+	if out := s.MustApp("linked", "stat", host+"/config").Stdout; out != "none\n" {
+		t.Errorf("after a removal on the host: %q", out)
+	}
+}
+
+// quote writes text as a value of the layer language.
+func quote(text string) string {
+	return `"` + strings.NewReplacer("\\", "\\\\", "\"", "\\\"", "\n", "\\n").Replace(text) + `"`
+}
+
+func TestLayersWithoutParents(t *testing.T) {
+	s := started(t)
+	img := fixture.ProbeBase(t)
+	img.Name = "implied:latest"
+	// As ko, jib and kaniko write them: entries whose directories are in a layer below.
+	img.Layers = append(img.Layers, fixture.Layer(t,
+		`file lib/x data="x\n"`, `file tmp/x data="x\n"`, `file root/x data="x\n"`, `file new/dir/x data="x\n"`))
+	s.Load(img)
+	for path, want := range map[string]string{
+		"/lib":  "120000 777 0:0 7 usr/lib\n",
+		"/tmp":  "40000 1777 0:0 ",
+		"/root": "40000 700 0:0 ",
+	} {
+		if out := s.MustRun("implied", "/bin/probe", "stat", path).Stdout; !strings.HasPrefix(out, want) {
+			t.Errorf("%s: want %q, got %q", path, want, out)
+		}
+	}
+	for _, path := range []string{"/lib/x", "/usr/lib/x", "/tmp/x", "/root/x", "/new/dir/x"} {
+		if res := s.Run("implied", "/bin/probe", "cat", path); res.Stdout != "x\n" {
+			t.Errorf("%s: %v", path, res)
+		}
+	}
+}
+
+func TestSharedLayersAreStoredOnce(t *testing.T) {
+	s := started(t)
+	img := fixture.ProbeBase(t)
+	img.Name = "other:latest"
+	img.Layers = append(img.Layers, fixture.Layer(t, "dir .", "file only"))
+	s.Load(img)
+	entries, err := os.ReadDir(filepath.Join(s.Root, "layers", "sha256"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) != 2 {
+		t.Errorf("want 2 layers of the two images, got %d", len(entries))
+	}
+}
