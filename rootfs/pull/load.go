@@ -1,0 +1,244 @@
+package pull
+
+import (
+	"archive/tar"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/flake-launcher/flake-launcher/rootfs"
+)
+
+// The kinds of files and directories, named as the transports are.
+const (
+	kindDockerArchive = "docker-archive"
+	kindOCIArchive    = "oci-archive"
+	kindOCI           = "oci"
+	kindDir           = "dir"
+
+	dockerManifest = "manifest.json" // in a docker-archive and in a dir:
+	maxIndex       = 4 << 20
+)
+
+// load finds out what path is.
+func (p *puller) load(ctx context.Context, name string) (*rootfs.Image, error) {
+	file, err := pick(name)
+	if err != nil {
+		return nil, err
+	}
+	if file != name {
+		p.opt.Progress.Step(fmt.Sprintf("%s is missing, taking %s", name, file))
+	}
+	fi, err := os.Stat(file)
+	if err != nil {
+		return nil, err
+	}
+	if fi.IsDir() {
+		for kind, mark := range map[string]string{kindOCI: ispec.ImageLayoutFile, kindDir: dockerManifest} {
+			if _, err := os.Stat(filepath.Join(file, mark)); err == nil {
+				return p.loadKind(ctx, kind, file)
+			}
+		}
+		return nil, fmt.Errorf("%w: directory %q has neither %s nor %s", ErrNotArchive, file, ispec.ImageLayoutFile, dockerManifest)
+	}
+	if !fi.Mode().IsRegular() {
+		return nil, fmt.Errorf("%w: %q is no file", ErrNotArchive, file)
+	}
+	plain, cleanup, err := p.plain(file)
+	if err != nil {
+		return nil, err
+	}
+	defer cleanup()
+	a, err := scan(plain)
+	if err != nil {
+		return nil, fmt.Errorf("%q: %w", file, err)
+	}
+	return p.loadArchive(ctx, a, "", file)
+}
+
+// loadKind loads from a place whose kind the user gave, with an optional image
+// in it, as the transports write it: PATH[:IMAGE].
+func (p *puller) loadKind(ctx context.Context, kind, spec string) (*rootfs.Image, error) {
+	return fileKinds[kind](p, ctx, spec)
+}
+
+// fileKinds says how each kind is loaded.
+var fileKinds map[string]func(*puller, context.Context, string) (*rootfs.Image, error)
+
+func init() {
+	fileKinds = map[string]func(*puller, context.Context, string) (*rootfs.Image, error){
+		kindDockerArchive: (*puller).loadFile,
+		kindOCIArchive:    (*puller).loadFile,
+		kindOCI:           (*puller).loadLayout,
+		kindDir:           (*puller).loadDir,
+	}
+}
+
+func (p *puller) loadFile(ctx context.Context, spec string) (*rootfs.Image, error) {
+	file, inside := splitImage(spec)
+	plain, cleanup, err := p.plain(file)
+	if err != nil {
+		return nil, err
+	}
+	defer cleanup()
+	a, err := scan(plain)
+	if err != nil {
+		return nil, fmt.Errorf("%q: %w", file, err)
+	}
+	return p.loadArchive(ctx, a, inside, file)
+}
+
+// splitImage divides PATH[:IMAGE]; a path that exists is not divided.
+func splitImage(spec string) (file, image string) {
+	if _, err := os.Lstat(spec); err == nil {
+		return spec, ""
+	}
+	file, image, _ = strings.Cut(spec, ":")
+	return file, image
+}
+
+// pick is flake-pilot's rule: a file that is missing stands for the highest of
+// those whose names begin with it.
+func pick(name string) (string, error) {
+	if _, err := os.Stat(name); !errors.Is(err, fs.ErrNotExist) {
+		return name, err
+	}
+	dir, prefix := filepath.Split(name)
+	if prefix == "" {
+		return "", fmt.Errorf("%w: %q", ErrNoFile, name)
+	}
+	entries, err := os.ReadDir(filepath.Clean(dir + "."))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	best := ""
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), prefix) && (best == "" || compareVersions(e.Name(), best) > 0) {
+			best = e.Name()
+		}
+	}
+	if best == "" {
+		return "", fmt.Errorf("%w: %q, nor any file whose name begins so", ErrNoFile, name)
+	}
+	return dir + best, nil
+}
+
+// compareVersions compares as people read it: runs of digits by their value,
+// so that 1.10 is above 1.9, and a tilde below everything, as packages have it.
+func compareVersions(a, b string) int {
+	for a != "" && b != "" {
+		na, nb := digits(a), digits(b)
+		if na > 0 && nb > 0 {
+			va, vb := strings.TrimLeft(a[:na], "0"), strings.TrimLeft(b[:nb], "0")
+			if c := len(va) - len(vb); c != 0 {
+				return c
+			}
+			if c := strings.Compare(va, vb); c != 0 {
+				return c
+			}
+			a, b = a[na:], b[nb:]
+			continue
+		}
+		if c := weight(a[0]) - weight(b[0]); c != 0 {
+			return c
+		}
+		a, b = a[1:], b[1:]
+	}
+	switch {
+	case strings.HasPrefix(a, "~"):
+		return -1
+	case strings.HasPrefix(b, "~"):
+		return 1
+	}
+	return len(a) - len(b)
+}
+
+func digits(s string) int {
+	n := 0
+	for n < len(s) && s[n] >= '0' && s[n] <= '9' {
+		n++
+	}
+	return n
+}
+
+func weight(c byte) int {
+	if c == '~' {
+		return -1
+	}
+	return int(c)
+}
+
+// archiveFile is an uncompressed archive and what is in it.
+type archiveFile struct {
+	path  string
+	kind  string
+	index ispec.Index // of an oci-archive
+}
+
+// scan finds out what kind of archive a tar file is. An archive of docker 25
+// and later is both kinds; what comes first decides, both are read well.
+func scan(file string) (archiveFile, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return archiveFile{}, err
+	}
+	defer f.Close()
+	a := archiveFile{path: file}
+	tr := tar.NewReader(f)
+	for n := 0; ; n++ {
+		hdr, err := tr.Next()
+		switch {
+		case err == io.EOF:
+			return a, fmt.Errorf("%w: it holds neither %s nor %s", ErrNotArchive, dockerManifest, ispec.ImageIndexFile)
+		case errors.Is(err, io.ErrUnexpectedEOF) && n > 0:
+			return a, ErrTruncated
+		case err != nil:
+			return a, fmt.Errorf("%w: %w", ErrNotArchive, err)
+		}
+		switch path.Clean(hdr.Name) {
+		case dockerManifest:
+			a.kind = kindDockerArchive
+			return a, nil
+		case ispec.ImageIndexFile:
+			a.kind = kindOCIArchive
+			data, err := io.ReadAll(io.LimitReader(tr, maxIndex))
+			if err != nil {
+				return a, err
+			}
+			if err := json.Unmarshal(data, &a.index); err != nil {
+				return a, fmt.Errorf("%w: %s: %w", ErrBadImage, ispec.ImageIndexFile, err)
+			}
+			return a, nil
+		}
+	}
+}
+
+func isPath(source string) bool {
+	return strings.ContainsRune(source, '/') && !strings.Contains(source, ":") || fileExists(source)
+}
+
+func fileExists(p string) bool {
+	_, err := os.Lstat(p)
+	return err == nil
+}
+
+// dedupe keeps the first of equal names.
+func dedupe(names []string) []string {
+	var out []string
+	for _, n := range names {
+		if !slices.Contains(out, n) {
+			out = append(out, n)
+		}
+	}
+	return out
+}
