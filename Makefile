@@ -4,7 +4,7 @@ DESTDIR ?=
 GO ?= go
 MUSL_CC ?= $(shell command -v musl-gcc || command -v gcc)
 
-GO_MIN = 1.26
+GO_MIN := $(shell awk '/^go /{print $$2}' go.mod)
 LIBEXEC = $(PREFIX)/libexec/flake-launcher
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo devel)
 GOARCH = $(shell $(GO) env GOARCH 2>/dev/null)
@@ -95,4 +95,4 @@ uninstall: ## remove what install put there; images and registrations stay
 
 .PHONY: clean
 clean: ## remove what the build made
-	rm -rf bin bench-results nsexec/init/built/init-*
+	rm -rf bin nsexec/init/built/init-*
