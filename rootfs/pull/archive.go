@@ -2,7 +2,6 @@ package pull
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -32,11 +31,11 @@ func (p *puller) plain(file string) (name string, cleanup func(), err error) {
 	}
 	defer f.Close()
 	br := bufio.NewReaderSize(f, readBuffer)
-	head, err := br.Peek(512)
+	head, err := br.Peek(blockSize)
 	if err != nil && err != io.EOF {
 		return "", nil, err
 	}
-	if len(head) > 262 && bytes.Equal(head[257:262], []byte("ustar")) {
+	if isTar(head) {
 		return file, func() {}, nil
 	}
 	r, err := decompress(br)
@@ -50,7 +49,8 @@ func (p *puller) plain(file string) (name string, cleanup func(), err error) {
 	}
 	cleanup = func() { os.Remove(out.Name()) }
 	p.opt.Progress.Step("decompressing " + file)
-	_, err = io.Copy(out, r)
+	// Not by r's own WriterTo: pgzip's says "short write" where the disk is full.
+	_, err = io.Copy(out, struct{ io.Reader }{r})
 	if err = errors.Join(err, out.Close()); err != nil {
 		cleanup()
 		return "", nil, p.plainError(file, err)

@@ -17,23 +17,27 @@ type bars struct {
 
 var _ Progress = (*bars)(nil)
 
+// newBars refreshes by itself whatever w is: the library ends a bar only while
+// it draws one.
 func newBars(w io.Writer) *bars {
-	return &bars{p: mpb.New(mpb.WithOutput(w), mpb.WithWidth(40)), open: map[*mpb.Bar]struct{}{}}
+	return &bars{p: mpb.New(mpb.WithOutput(w), mpb.WithWidth(40), mpb.WithAutoRefresh()), open: map[*mpb.Bar]struct{}{}}
 }
 
 func (b *bars) Step(text string) { _, _ = b.p.Write([]byte(text + "\n")) }
 
 func (b *bars) Layer(name string, size int64) Bar {
-	bar := b.p.AddBar(max(size, 0),
+	// Made without a total, or reaching it would end the bar: unpacking goes on
+	// after the last byte came.
+	bar := b.p.AddBar(0,
 		mpb.PrependDecorators(decor.Name("layer "+name+" ")),
 		mpb.AppendDecorators(decor.OnComplete(decor.CountersKiloByte("% .1f / % .1f"), "stored")))
+	if size > 0 {
+		bar.SetTotal(size, false)
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.open[bar] = struct{}{}
-	// Unpacking goes on after the last byte came: the bar is not complete until
-	// Done says so.
-	bar.EnableTriggerComplete()
-	return &bar1{bars: b, bar: bar, size: size}
+	return &layerBar{bars: b, bar: bar}
 }
 
 // Close leaves the bars as they are: one that is not complete would make the
@@ -47,27 +51,14 @@ func (b *bars) Close() {
 	b.p.Wait()
 }
 
-type bar1 struct {
+type layerBar struct {
 	bars *bars
 	bar  *mpb.Bar
-	size int64
-	mu   sync.Mutex
-	read int64
 }
 
-// Add stops short of the total: reaching it would count as complete.
-func (b *bar1) Add(n int) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.read += int64(n)
-	if b.size > 0 {
-		b.bar.SetCurrent(min(b.read, b.size-1))
-	} else {
-		b.bar.SetCurrent(b.read)
-	}
-}
+func (b *layerBar) Add(n int) { b.bar.IncrBy(n) }
 
-func (b *bar1) Done(err error) {
+func (b *layerBar) Done(err error) {
 	if err != nil {
 		b.bar.Abort(false)
 	} else {

@@ -2,6 +2,7 @@ package pull
 
 import (
 	"archive/tar"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,6 +29,7 @@ const (
 
 	dockerManifest = "manifest.json" // in a docker-archive and in a dir:
 	maxIndex       = 4 << 20
+	blockSize      = 512 // of tar
 )
 
 // load finds out what path is.
@@ -61,7 +63,7 @@ func (p *puller) load(ctx context.Context, name string) (*rootfs.Image, error) {
 	defer cleanup()
 	a, err := scan(plain)
 	if err != nil {
-		return nil, fmt.Errorf("%q: %w", file, err)
+		return nil, err
 	}
 	return p.loadArchive(ctx, a, "", file)
 }
@@ -93,7 +95,7 @@ func (p *puller) loadFile(ctx context.Context, spec string) (*rootfs.Image, erro
 	defer cleanup()
 	a, err := scan(plain)
 	if err != nil {
-		return nil, fmt.Errorf("%q: %w", file, err)
+		return nil, err
 	}
 	return p.loadArchive(ctx, a, inside, file)
 }
@@ -108,7 +110,8 @@ func splitImage(spec string) (file, image string) {
 }
 
 // pick is flake-pilot's rule: a file that is missing stands for the highest of
-// those whose names begin with it.
+// those whose names begin with it. Archives go before what lies beside them,
+// checksums and package lists, which would otherwise often be the highest.
 func pick(name string) (string, error) {
 	if _, err := os.Stat(name); !errors.Is(err, fs.ErrNotExist) {
 		return name, err
@@ -121,10 +124,14 @@ func pick(name string) (string, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", err
 	}
-	best := ""
+	best, bestArchive := "", false
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), prefix) && (best == "" || compareVersions(e.Name(), best) > 0) {
-			best = e.Name()
+		if !strings.HasPrefix(e.Name(), prefix) {
+			continue
+		}
+		archive := e.IsDir() || looksLikeArchive(dir+e.Name())
+		if best == "" || archive && !bestArchive || archive == bestArchive && compareVersions(e.Name(), best) > 0 {
+			best, bestArchive = e.Name(), archive
 		}
 	}
 	if best == "" {
@@ -132,6 +139,24 @@ func pick(name string) (string, error) {
 	}
 	return dir + best, nil
 }
+
+// magics are how archives begin: gzip, zstd, xz, bzip2.
+var magics = []string{"\x1f\x8b", "\x28\xb5\x2f\xfd", "\xfd7zXZ\x00", "BZh"}
+
+func looksLikeArchive(name string) bool {
+	f, err := os.Open(name)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	head := make([]byte, blockSize)
+	n, _ := io.ReadFull(f, head)
+	head = head[:n]
+	return isTar(head) || slices.ContainsFunc(magics, func(m string) bool { return strings.HasPrefix(string(head), m) })
+}
+
+// isTar knows a tar archive by its first block.
+func isTar(head []byte) bool { return len(head) == blockSize && string(head[257:262]) == "ustar" }
 
 // compareVersions compares as people read it: runs of digits by their value,
 // so that 1.10 is above 1.9, and a tilde below everything, as packages have it.
@@ -198,6 +223,8 @@ func scan(file string) (archiveFile, error) {
 	for n := 0; ; n++ {
 		hdr, err := tr.Next()
 		switch {
+		case err == io.EOF && n > 0 && !isComplete(f):
+			return a, ErrTruncated
 		case err == io.EOF:
 			return a, fmt.Errorf("%w: it holds neither %s nor %s", ErrNotArchive, dockerManifest, ispec.ImageIndexFile)
 		case errors.Is(err, io.ErrUnexpectedEOF) && n > 0:
@@ -221,6 +248,18 @@ func scan(file string) (archiveFile, error) {
 			return a, nil
 		}
 	}
+}
+
+// isComplete looks for the zeroes that end every tar file. A reader that skips
+// over contents does not notice when one is cut.
+func isComplete(f *os.File) bool {
+	fi, err := f.Stat()
+	if err != nil || fi.Size()%blockSize != 0 {
+		return false
+	}
+	end := make([]byte, blockSize)
+	_, err = f.ReadAt(end, fi.Size()-blockSize)
+	return err == nil && bytes.Equal(end, make([]byte, blockSize))
 }
 
 func isPath(source string) bool {

@@ -284,7 +284,7 @@ func TestNames(t *testing.T) {
 		{"", "localhost/name", "app.tar"}:         "localhost/name:latest",
 		{"docker.io/library/x:1", "1", "app.tar"}: "docker.io/library/x:1",
 		{"", "Tag_With-Case", "app.tar"}:          "localhost/app:Tag_With-Case",
-		{"", "", "Ünï çödé.tar"}:                  "localhost/n---d:latest",
+		{"", "", "Ünï çödé.tar"}:                  "localhost/n----d:latest",
 		{"", "", "---.tar"}:                       "localhost/image-" + digest.FromString("---").Encoded()[:12] + ":latest",
 	} {
 		if got := ociName(in[0], in[1], in[2]); got != want {

@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"os"
 	"path/filepath"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,8 +26,7 @@ func spread(tmp, name string) (string, error) {
 	}
 	defer f.Close()
 	if flags, err := unix.IoctlGetUint32(int(f.Fd()), unix.FS_IOC_GETFLAGS); err == nil {
-		flags |= fsTopDir
-		_, _, _ = unix.Syscall(unix.SYS_IOCTL, f.Fd(), unix.FS_IOC_SETFLAGS, uintptr(unsafe.Pointer(&flags)))
+		_ = unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, int(flags|fsTopDir))
 	}
 	dir := filepath.Join(tmp, name+"-"+rand.Text())
 	if err := os.Mkdir(dir, 0o755); err != nil {
