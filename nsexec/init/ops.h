@@ -1,0 +1,156 @@
+/*
+ * What the files of this program share: the numbers of the operations, the system calls that a C library may not
+ * know, and the few functions that cross a file's border. The Go package in this directory has the same numbers.
+ */
+#ifndef OPS_H
+#define OPS_H
+
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+/* Not in every C library; the same on every architecture. */
+enum {
+	NR_open_tree = 428, NR_move_mount = 429, NR_fsopen = 430, NR_fsconfig = 431, NR_fsmount = 432,
+	NR_close_range = 436, NR_openat2 = 437, NR_mount_setattr = 442,
+};
+
+/* From linux/mount.h, linux/openat2.h, linux/sched.h, which musl's compiler wrapper does not find. */
+#define OPEN_TREE_CLONE 1
+#define AT_RECURSIVE_ 0x8000
+#define MOVE_BOTH_EMPTY (0x04 | 0x40) /* MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH */
+#define MOVE_FROM_EMPTY 0x04
+enum { FSCONFIG_SET_FLAG_ = 0, FSCONFIG_SET_STRING_ = 1, FSCONFIG_CMD_CREATE_ = 6 };
+#define ATTR_RDONLY 0x01
+#define ATTR_NOSUID 0x02
+#define ATTR_NODEV 0x04
+#define ATTR_NOEXEC 0x08
+#define RESOLVE_NO_MAGICLINKS 0x02
+#define RESOLVE_NO_SYMLINKS 0x04
+#define RESOLVE_BENEATH 0x08
+#define RESOLVE_IN_ROOT 0x10
+#define NEWUSER 0x10000000
+
+#define MAGIC 0x314b4c46u /* "FLK1" on little endian */
+
+enum op {
+	OP_STDIO = 1,    /* int32[3]: become 0, 1, 2 */
+	OP_DEATH = 2,    /* int32: signal to get when the engine dies */
+	OP_NO_PRIVS = 3, /* no_new_privs */
+	OP_FILTER = 4,   /* struct sock_filter[] */
+	OP_GROUP = 5,    /* the app leads a process group of its own */
+	OP_ENV = 6,      /* NUL-terminated strings */
+	OP_RUN = 7,      /* NUL-terminated strings: the app's argv; must come last */
+	STAGE_FORK = 8,  /* no operation: what comes before the app's execve */
+
+	/* Of the outer process, in the direct engine only. */
+	OP_NAME = 16,    /* two strings: who speaks in messages; the command, quoted */
+	OP_USERNS = 17,  /* uint32: uid inside, outside, gid inside, outside */
+	OP_SCRATCH = 18, /* int32: directory to be emptied at the end */
+	OP_CLONE = 19,   /* uint32: namespaces, propagation. What follows is PID 1's */
+
+	OP_UPPER = 32,   /* struct upper: the writable part */
+	OP_SEED = 33,    /* uint32 mode, uid, gid (~0: as it is); path */
+	OP_OVERLAY = 34, /* int32[]: layers, topmost first */
+	OP_LINK = 35,    /* uint32 kind, flags; source, target */
+	OP_MOUNT = 36,   /* uint32 attributes, flags; file system, source, target, options */
+	OP_BIND = 37,    /* uint32 attributes, flags; source, target */
+	OP_NODE = 38,    /* uint32 mode, major, minor, uid, gid, flags; path */
+	OP_SYMLINK = 39, /* text, path */
+	OP_FILE = 40,    /* uint32 mode, bytes of content; target, content */
+	OP_MASK = 41,    /* uint32 flags; path */
+	OP_READONLY = 42, /* path */
+	OP_PIVOT = 43,   /* uint32: 1 makes the root read-only */
+	OP_HOSTNAME = 44, /* name */
+	OP_LOOPBACK = 45, /* bring up lo */
+	OP_RLIMIT = 46,  /* uint64: resource, soft, hard */
+	OP_UMASK = 47,   /* uint32 */
+	OP_CWD = 48,     /* path, made if missing */
+	OP_CAPS = 49,    /* uint64: bounding, effective, permitted, inheritable, ambient */
+	OP_IDS = 50,     /* uint32 uid, gid, 1 to set groups, groups… */
+	OP_KEYRING = 51, /* leave the caller's session keyring */
+};
+
+/* Flags of the operations on mounts. */
+enum {
+	F_RECURSIVE = 1, /* with what is mounted below */
+	F_FOLLOW = 2,    /* symlinks on the way to the target may be followed, inside the root */
+	F_HOST = 4,      /* don't try to make it, take the host's */
+	F_SYS = 8,       /* only where /sys is the host's */
+};
+
+enum { LINK_FILE = 0, LINK_DIR = 1, LINK_SOCKET = 2 };
+enum { UPPER_TMPFS = 0, UPPER_DISK = 1, UPPER_NONE = 2 };
+
+struct upper {
+	uint32_t kind;
+	int32_t scratch; /* UPPER_DISK */
+	int32_t like;    /* directory whose mode and owner the root gets */
+	uint32_t unused;
+	uint64_t size;   /* of the tmpfs, 0: the kernel's default */
+};
+
+enum kind { KIND_STARTED = 1, KIND_ENDED = 2, KIND_FAILED = 3, KIND_STOPPED = 4, KIND_CONTINUED = 5 };
+
+struct report {
+	uint32_t kind;
+	uint32_t op;     /* that failed */
+	int32_t value;   /* raw wait status, errno, or signal that stopped the app */
+	uint32_t exists; /* OP_RUN: the file is there, what it needs is not */
+};
+
+/* The signal by which the outer process hands others to PID 1; its value says which is meant. */
+#define CARRIER 63
+
+/* init.c */
+extern int status_fd;
+void close_rest(void);
+void set_mask(const uint64_t *set, uint64_t *old);
+char *text(uint32_t op, char **at, char *end);
+uint32_t number(uint32_t op, char **at, char *end);
+
+/* report.c: die() tells the user, in the direct engine, and whoever reads the status pipe. what, a and b may be 0. */
+extern const char *speaker, *command;
+extern int is_outer, own_userns;
+void report(uint32_t kind, uint32_t op, int32_t value, uint32_t exists);
+void die(uint32_t op, int err) __attribute__((noreturn));
+void die_at(uint32_t op, int err, const char *what, const char *a, const char *b) __attribute__((noreturn));
+void die_log(uint32_t op, int err, const char *what, const char *a, int fs) __attribute__((noreturn));
+void die_exec(int err, uint32_t exists) __attribute__((noreturn));
+
+/* outer.c */
+void do_userns(char *p, char *end);
+void do_clone(char *p, char *end, const uint64_t *old_mask);
+void set_scratch(int fd);
+
+/* root.c, mounts.c */
+extern int root, base;
+int resolve(int dir, const char *path, int flags, uint64_t how);
+int set_attrs(int fd, uint64_t attrs, int recursive);
+int clone_tree(int dir, const char *path, int recursive);
+int find_target(uint32_t op, const char *path, int flags, int as_dir);
+void attach(uint32_t op, int tree, int target, const char *a, const char *b);
+void do_upper(char *p, char *end);
+void do_seed(char *p, char *end);
+void do_overlay(char *p, char *end);
+void do_pivot(char *p, char *end);
+void do_mount(uint32_t op, char *p, char *end);
+
+/* rights.c */
+void load_filter(void *prog, uint32_t size);
+void do_rights(uint32_t op, char *p, char *end);
+
+/* app.c */
+extern int own_group, child_ignored;
+extern char **app_env;
+void run(char **argv, const uint64_t *old_mask);
+
+#endif
