@@ -6,14 +6,16 @@ MUSL_CC ?= $(shell command -v musl-gcc || command -v gcc)
 
 GO_MIN := $(shell awk '/^go /{print $$2}' go.mod)
 LIBEXEC = $(PREFIX)/libexec/flake-launcher
-VERSION := $(shell git describe --always --dirty 2>/dev/null || echo devel)
-GOARCH = $(shell $(GO) env GOARCH 2>/dev/null)
+# Plans are bound to the build that compiled them, so an unclean tree is named after its changes.
+VERSION := $(shell git describe --always --dirty 2>/dev/null || echo devel)$(shell git diff HEAD 2>/dev/null | grep -q . && git diff HEAD | sha1sum | cut -c1-8)
+# make 4.3 does not hand the PATH exported below to $(shell …).
+GOARCH := $(shell PATH="$$PATH:/usr/local/go/bin" $(GO) env GOARCH 2>/dev/null)
 INIT = nsexec/init/built/init-$(GOARCH)
 
 # openpgp: signatures without libgpgme. netgo, osusergo: static programs resolve names by themselves.
 TAGS = containers_image_openpgp,netgo,osusergo
 MODULE = github.com/flake-launcher/flake-launcher
-LDFLAGS = -s -w -X $(MODULE)/launcher.Libexec=$(LIBEXEC) -X $(MODULE)/launcher/ctl.Version=$(VERSION) -X $(MODULE)/launcher/run.Version=$(VERSION)
+LDFLAGS = -s -w -X $(MODULE)/launcher/plan.Build=$(VERSION) -X $(MODULE)/launcher.Libexec=$(LIBEXEC) -X $(MODULE)/launcher/ctl.Version=$(VERSION) -X $(MODULE)/launcher/run.Version=$(VERSION)
 BUILD = $(GO) build -trimpath -buildvcs=false -tags $(TAGS)
 TEST = GOFLAGS="$(GOFLAGS) -tags=$(TAGS)" integration/hack/gotest.sh
 
@@ -41,7 +43,8 @@ deps-test:
 	@integration/hack/deps.sh build test
 	@integration/hack/deps.sh --optional real
 
-$(INIT): nsexec/init/init.c
+$(INIT): $(wildcard nsexec/init/*.c nsexec/init/*.h)
+	@test -n "$(GOARCH)" || { echo "no Go found: see https://go.dev/dl" >&2; exit 1; }
 	$(MUSL_CC) -std=gnu11 -static -Os -s -Wall -Wextra -Werror -ffunction-sections -fdata-sections -Wl,--gc-sections -o $@ $<
 
 .PHONY: programs
@@ -57,7 +60,7 @@ demo: go-version ## show a flake at work, in seconds, without a registry (instal
 
 .PHONY: test
 test: go-version deps-test programs ## run all tests: unit, end to end with real mounts, real images
-	FLAKE_TEST_ROOT=$$([ $$(id -u) = 0 ] && echo 1) $(TEST) -timeout 25m -p 2 ./...
+	FLAKE_TEST_ROOT=$$([ $$(id -u) = 0 ] && echo 1) $(TEST) -count=1 -timeout 25m -p 2 ./...
 
 .PHONY: test-unit
 test-unit: go-version ## run the quick tests of the packages, without the end-to-end suites

@@ -79,6 +79,9 @@ var noise = []reasoned{
 	{"state of the running system", []string{
 		"run/**", "var/run/**",
 	}},
+	{"homes of the host's users", []string{
+		"root/**", "home/**",
+	}},
 	{"temporary file", []string{
 		"tmp/**", "var/tmp/**", "lost+found/**",
 	}},

@@ -3,7 +3,6 @@ package launcher
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -96,7 +95,9 @@ func (l *launcher) launch(planFile string, compile []string, v plan.Invocation) 
 		if err := runCtl(compile); err != nil {
 			return err
 		}
-		if p, f, err = l.load(path); err != nil {
+		// As it is: what changed since is the next start's business, or a host that changes all the time could
+		// not start anything.
+		if p, f, err = plan.Load(path); err != nil {
 			return fmt.Errorf("load compiled plan: %w", err)
 		}
 	}
@@ -127,7 +128,7 @@ func (l *launcher) load(path string) (*plan.Plan, *os.File, error) {
 	}
 	if ok, changed := p.Fresh(); !ok {
 		f.Close()
-		return nil, nil, fmt.Errorf("%s changes all the time: %w", changed, fs.ErrInvalid)
+		return nil, nil, fmt.Errorf("%s changed since the plan was compiled", changed)
 	}
 	return p, f, nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -99,6 +100,13 @@ func (c *Catalog) Pins() (map[string][]string, error) {
 // Named finds the flakes a user means by args: flake names or paths of their links.
 func (c *Catalog) Named(arg string) (Item, error) {
 	name := filepath.Base(arg)
+	if strings.ContainsRune(arg, '/') {
+		abs, err := filepath.Abs(arg)
+		if err != nil {
+			return Item{}, fmt.Errorf("find flake %q: %w", arg, err)
+		}
+		arg = abs
+	}
 	items, err := c.List()
 	if err != nil {
 		return Item{}, err

@@ -69,12 +69,16 @@ func newFlake(link, target string) *flake.Flake {
 	return &flake.Flake{Container: flake.Container{Name: "app", HostAppPath: link, TargetAppPath: target}}
 }
 
-// snapshot lists everything below the directories, with what links point to.
+// snapshot lists everything below the directories, with what links point to; derived data excepted, which may come
+// and go at any time.
 func snapshot(t *testing.T, dirs ...string) string {
 	t.Helper()
 	var out strings.Builder
 	for _, d := range dirs {
 		must(t, filepath.WalkDir(d, func(path string, e os.DirEntry, err error) error {
+			if err == nil && e.Name() == "hostlayers" && !strings.HasSuffix(d, "hostlayers") {
+				return filepath.SkipDir
+			}
 			if err == nil && !e.IsDir() {
 				target, _ := os.Readlink(path)
 				content, _ := os.ReadFile(path)
@@ -125,6 +129,21 @@ func TestRegisterRefusesAndLeavesNothing(t *testing.T) {
 				must(t, os.WriteFile(l+"/x"+backupSuffix, []byte("older"), 0o755))
 			},
 			flake: func(l string) *flake.Flake { return newFlake(l+"/x", "/bin/app") }, force: true, want: "so is its backup",
+		},
+		"a drop-in that is wrong": {
+			prepare: func(t *testing.T, c *Catalog, _ string) {
+				must(t, os.MkdirAll(c.dropIns("x"), 0o755))
+				must(t, os.WriteFile(c.dropIns("x")+"/1.yaml", []byte("container: {nam: y}\n"), 0o644))
+			},
+			flake: func(l string) *flake.Flake { return newFlake(l+"/x", "/bin/app") }, want: "unknown key",
+		},
+		"shadowed": {
+			prepare: func(t *testing.T, c *Catalog, l string) {
+				c.Searched = append([]string{l}, c.Searched...)
+				c.Compiler.Searched = c.Searched
+				must(t, os.WriteFile(l+"/x.yaml", []byte("container: {name: app}\n"), 0o644))
+			},
+			flake: func(l string) *flake.Flake { return newFlake(l+"/x", "/bin/app") }, want: "which comes first",
 		},
 		"same name elsewhere": {
 			prepare: func(t *testing.T, c *Catalog, l string) {

@@ -20,6 +20,18 @@ func (e *ExistsError) Remedy() string {
 	return "choose another file name for --app, or flake-ctl remove " + e.Name + " first"
 }
 
+// ShadowedError refuses a registration that would never be started: one of the same name is found first.
+type ShadowedError struct{ Name, By string }
+
+func (e *ShadowedError) Error() string {
+	return fmt.Sprintf("flake %q is registered in %s, which comes first", e.Name, e.By)
+}
+
+// Remedy implements the CLI's second line.
+func (e *ShadowedError) Remedy() string {
+	return "remove that one, or choose another file name for --app"
+}
+
 // ForeignFileError refuses to replace or remove a file that is not our link.
 type ForeignFileError struct{ Path, Backup string }
 

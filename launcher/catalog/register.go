@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/google/renameio/v2"
 	"go.yaml.in/yaml/v3"
+	"golang.org/x/sys/unix"
 
 	"github.com/flake-launcher/flake-launcher/launcher/flake"
 	"github.com/flake-launcher/flake-launcher/launcher/plan/compile"
@@ -54,8 +56,12 @@ func (c *Catalog) Register(ctx context.Context, f *flake.Flake, force bool) (*co
 	if err := c.apply(&u, name, f, force); err != nil {
 		return nil, errors.Join(err, u.run())
 	}
-	// From here on the flake works: a plan that can't be written is compiled at the first start.
-	return c.Compiler.Flake(ctx, name)
+	// As the launcher will see it, drop-ins that were there before included.
+	if res, err = c.Compiler.Flake(ctx, name); err != nil {
+		return nil, errors.Join(err, u.run())
+	}
+	u.dismiss()
+	return res, nil
 }
 
 // checkLinkPath refuses a host path at which no link can be.
@@ -71,7 +77,22 @@ func checkLinkPath(path string) (string, error) {
 	if err != nil || !st.IsDir() {
 		return "", &PathError{path, "its directory does not exist", "make the directory, or choose another path"}
 	}
+	if err := unix.Access(filepath.Dir(path), unix.W_OK); err != nil {
+		return "", &PathError{path, "you can't write to its directory", writableFix(path)}
+	}
 	return path, nil
+}
+
+// writableFix proposes a directory for the link: the caller's own, if the shell would find a command there.
+func writableFix(path string) string {
+	own := filepath.Join(os.Getenv("HOME"), ".local", "bin")
+	if os.Geteuid() != 0 && filepath.IsAbs(own) && slices.Contains(filepath.SplitList(os.Getenv("PATH")), own) {
+		return "take --app " + filepath.Join(own, filepath.Base(path)) + ", which is in your PATH"
+	}
+	if os.Geteuid() != 0 {
+		return "choose a directory of your own that is in your PATH, such as ~/.local/bin"
+	}
+	return "choose a directory on a writable file system"
 }
 
 // checkFree refuses a name or a path that is taken by somebody else.
@@ -85,6 +106,9 @@ func (c *Catalog) checkFree(name, link string, force bool) error {
 		return err
 	case err == nil && (old.Container.HostAppPath != link || !force):
 		return &ExistsError{Name: name, File: c.file(name), HostPath: old.Container.HostAppPath, Wanted: link}
+	}
+	if first, err := flake.Find(c.Searched, name); err == nil && first != c.file(name) && before(c.Searched, filepath.Dir(first), c.Dir) {
+		return &ShadowedError{Name: name, By: first}
 	}
 	ours, err := c.owns(name, link)
 	if err != nil || ours {
@@ -103,6 +127,11 @@ func (c *Catalog) checkFree(name, link string, force bool) error {
 		return &PathError{link, "is a directory", "choose another path"}
 	}
 	return nil
+}
+
+// before reports whether directory a is searched before b.
+func before(searched []string, a, b string) bool {
+	return slices.Index(searched, a) < slices.Index(searched, b)
 }
 
 // apply makes the registration's files, in an order in which a crash leaves no link without a registration.
@@ -147,7 +176,12 @@ func (c *Catalog) apply(u *undo, name string, f *flake.Flake, force bool) error 
 	if err := renameio.Symlink(c.Launcher, link); err != nil {
 		return fmt.Errorf("make link: %w", err)
 	}
-	u.dismiss()
+	u.add(func() error {
+		if ours {
+			return nil // it was there before
+		}
+		return os.Remove(link)
+	})
 	return nil
 }
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/user"
+	"strconv"
 
 	"github.com/alecthomas/kong"
 
@@ -49,7 +51,7 @@ type session struct {
 	euid   int
 }
 
-// failure makes an error of kong's own end with the code for wrong usage.
+// usageError is a mistake in the command line.
 type usageError struct{ err error }
 
 func (e usageError) Error() string  { return e.err.Error() }
@@ -114,19 +116,16 @@ func fail(s Streams, err error) int {
 	return exitFailure
 }
 
-// NotRootError refuses an ordinary user.
-type NotRootError struct{}
-
-func (NotRootError) Error() string { return "this version works for root only" }
-
-// Remedy implements the CLI's second line.
-func (NotRootError) Remedy() string { return "call it as root, for example with sudo" }
-
-func (s *session) requireRoot() error {
-	if s.euid != 0 {
-		return NotRootError{}
+// caller is who this process works for. HOME is believed as everywhere; a name may be missing, for example where a
+// directory service is unreachable.
+func (s *session) caller() compile.Caller {
+	c := compile.Caller{UID: s.euid, GID: os.Getegid(), Home: s.getenv("HOME")}
+	if u, err := user.LookupId(strconv.Itoa(s.euid)); err == nil {
+		c.Name = u.Username
+	} else if name := s.getenv("LOGNAME"); name != "" {
+		c.Name = name
 	}
-	return nil
+	return c
 }
 
 // store opens the caller's store; with create it is made if it is not there.
@@ -136,9 +135,6 @@ func (s *session) store(create bool) (*rootfs.Store, error) {
 		return nil, err
 	}
 	if create {
-		if err := s.requireRoot(); err != nil {
-			return nil, err
-		}
 		return rootfs.Create(root)
 	}
 	return rootfs.Open(root)
@@ -158,7 +154,7 @@ func (s *session) catalog(store *rootfs.Store) (*catalog.Catalog, error) {
 	return &catalog.Catalog{
 		Dir: dir, Searched: searched, Launcher: link,
 		Ledger: store.LedgerDir(), Plans: store.PlansDir(),
-		Compiler: &compile.Compiler{Store: store, Searched: searched, HostRoot: "/", Launcher: link},
+		Compiler: &compile.Compiler{Store: store, Searched: searched, HostRoot: "/", Launcher: link, Caller: s.caller()},
 	}, nil
 }
 

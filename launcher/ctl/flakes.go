@@ -136,7 +136,7 @@ func (s *session) registered(f *flake.Flake, res *compile.Result) {
 // fetch gets a missing image as flake-ctl pull would.
 func (s *session) fetch(store *rootfs.Store) func(context.Context, string) (*rootfs.Image, error) {
 	return func(ctx context.Context, name string) (*rootfs.Image, error) {
-		return pull.Pull(ctx, store, name, s.pullOptions(stall))
+		return s.watched(stall, func(opt pull.Options) (*rootfs.Image, error) { return pull.Pull(ctx, store, name, opt) })
 	}
 }
 

@@ -37,8 +37,8 @@ func (c pullCmd) Run(ctx context.Context, s *session) error {
 	if c.Image == "" {
 		return usageError{errors.New("an image is wanted")}
 	}
-	return s.get(func(store *rootfs.Store) (*rootfs.Image, error) {
-		return pull.Pull(ctx, store, c.Image, s.pullOptions(c.Stall))
+	return s.get(c.Stall, func(store *rootfs.Store, opt pull.Options) (*rootfs.Image, error) {
+		return pull.Pull(ctx, store, c.Image, opt)
 	})
 }
 
@@ -59,21 +59,24 @@ func (c loadCmd) Run(ctx context.Context, s *session) error {
 	if c.File == "" {
 		return usageError{errors.New("a file is wanted")}
 	}
-	return s.get(func(store *rootfs.Store) (*rootfs.Image, error) {
-		return pull.Load(ctx, store, c.File, s.pullOptions(stall))
+	return s.get(stall, func(store *rootfs.Store, opt pull.Options) (*rootfs.Image, error) {
+		return pull.Load(ctx, store, c.File, opt)
 	})
 }
 
-func (s *session) pullOptions(stall time.Duration) pull.Options {
-	return pull.Options{Progress: pull.NewProgress(s.Err), Stall: stall}
+// watched runs a pull with its progress on stderr.
+func (s *session) watched(stall time.Duration, pulled func(pull.Options) (*rootfs.Image, error)) (*rootfs.Image, error) {
+	p := pull.NewProgress(s.Err)
+	defer p.Close()
+	return pulled(pull.Options{Progress: p, Stall: stall})
 }
 
-func (s *session) get(from func(*rootfs.Store) (*rootfs.Image, error)) error {
+func (s *session) get(stall time.Duration, from func(*rootfs.Store, pull.Options) (*rootfs.Image, error)) error {
 	store, err := s.store(true)
 	if err != nil {
 		return err
 	}
-	img, err := from(store)
+	img, err := s.watched(stall, func(opt pull.Options) (*rootfs.Image, error) { return from(store, opt) })
 	if err != nil {
 		return err
 	}
@@ -159,9 +162,6 @@ func (c gcCmd) Run(ctx context.Context, s *session) error {
 		return nil
 	}
 	if err != nil {
-		return err
-	}
-	if err := s.requireRoot(); err != nil {
 		return err
 	}
 	cat, err := s.catalog(store)

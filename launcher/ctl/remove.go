@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/flake-launcher/flake-launcher/launcher/catalog"
+	"github.com/flake-launcher/flake-launcher/launcher/flake"
+	"github.com/flake-launcher/flake-launcher/launcher/plan"
 	"github.com/flake-launcher/flake-launcher/rootfs"
 	"github.com/flake-launcher/flake-launcher/rootfs/gc"
 )
@@ -38,12 +40,9 @@ func (c removeCmd) Run(ctx context.Context, s *session) error {
 		return &rootfs.NotFoundError{Name: c.Container}
 	}
 	if errors.Is(err, rootfs.ErrNoStore) {
-		store, err = s.store(true)
+		return &flake.NotFoundError{Name: c.Apps[0], Searched: plan.SearchDirs(s.getenv)}
 	}
 	if err != nil {
-		return err
-	}
-	if err := s.requireRoot(); err != nil {
 		return err
 	}
 	cat, err := s.catalog(store)

@@ -45,6 +45,11 @@ func (f *Flake) validate(file string, top *yaml.Node) error {
 	case c.Runtime.Resume && c.Runtime.Attach:
 		return fail("resume and attach exclude each other", "container", "runtime", "attach")
 	}
+	switch c.Runtime.RunAs {
+	case "", "root":
+	default:
+		return fail(fmt.Sprintf("container.runtime.runas is %q; only root is known, leave it out for the caller", c.Runtime.RunAs), "container", "runtime", "runas")
+	}
 	switch f.Writable {
 	case "", "tmpfs", "disk", "none":
 	default:
@@ -69,6 +74,8 @@ func (f *Flake) Unsupported() string {
 		return "include.path"
 	case len(f.HostSystem) > 0:
 		return "hostsystem"
+	case f.HostFiles.IgnoreMissing:
+		return "host_files.ignore_missing"
 	case f.HostFiles.FollowLinks != nil:
 		return "host_files.follow_links"
 	case f.HostFiles.Freshness != "":

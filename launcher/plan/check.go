@@ -35,8 +35,27 @@ func NewCheck(path string) Check {
 // Holds reports whether the path still has the fingerprint.
 func (c Check) Holds() bool { return NewCheck(c.Path) == c }
 
-// Fresh reports whether every check of the plan holds, and the first path that does not.
+// Build names the build of the running program; set by the linker.
+var Build = "devel"
+
+// Kernel is the running kernel's release.
+func Kernel() string {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return ""
+	}
+	return unix.ByteSliceToString(u.Release[:])
+}
+
+// Fresh reports whether the plan was compiled by this build on this kernel and every check of it holds; if not,
+// what has changed.
 func (p *Plan) Fresh() (ok bool, changed string) {
+	if p.Build != Build {
+		return false, "flake-launcher"
+	}
+	if p.Kernel != Kernel() {
+		return false, "the kernel"
+	}
 	for _, c := range p.Checks {
 		if !c.Holds() {
 			return false, c.Path

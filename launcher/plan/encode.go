@@ -65,6 +65,8 @@ func (e *encoder) check(c Check) {
 // Encode renders the plan as the file's bytes.
 func (p *Plan) Encode() []byte {
 	e := &encoder{b: make([]byte, headerSize, 4096)}
+	e.str(p.Build)
+	e.str(p.Kernel)
 	e.str(p.Name)
 	e.strs(p.Searched)
 	e.strs(p.Digests)

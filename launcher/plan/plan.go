@@ -16,6 +16,9 @@ const (
 
 // Plan is one compiled launch plan. All paths are absolute host paths unless said otherwise.
 type Plan struct {
+	// Build and Kernel are what compiled the plan and the release it was compiled on: seccomp profile, mount
+	// methods and defaults depend on both. Another build or kernel has it compiled again.
+	Build, Kernel string
 	// Name is the flake's name, for messages.
 	Name string
 	// Searched are the registration directories, in order, that the name was looked up in when the plan

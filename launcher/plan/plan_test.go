@@ -12,7 +12,7 @@ import (
 
 func sample() *Plan {
 	return &Plan{
-		Name: "aws", Searched: []string{"/etc/flakes"}, Digests: []string{"sha256:aa"},
+		Build: "b", Kernel: "k", Name: "aws", Searched: []string{"/etc/flakes"}, Digests: []string{"sha256:aa"},
 		Lower: []string{"/s/layers/b", "/s/layers/a"}, Writable: WritableTmpfs, Store: "/s",
 		Seed:       []Dir{{Path: "tmp", Mode: 0o1777, UID: 1, GID: 2}},
 		Links:      []Link{{Source: "/etc/x", Target: "/etc/x", Kind: LinkFile}, {Source: "/a\nb", Target: "/ü", Kind: LinkDir}},
@@ -123,7 +123,7 @@ func TestFreshSeesChanges(t *testing.T) {
 			dir := t.TempDir()
 			must(t, os.WriteFile(filepath.Join(dir, "file"), []byte("x"), 0o644))
 			must(t, os.Mkdir(filepath.Join(dir, "sub"), 0o755))
-			p := &Plan{Checks: []Check{
+			p := &Plan{Build: Build, Kernel: Kernel(), Checks: []Check{
 				NewCheck(filepath.Join(dir, "file")), NewCheck(filepath.Join(dir, "absent")), NewCheck(filepath.Join(dir, "sub")),
 			}}
 			if ok, changed := p.Fresh(); !ok {

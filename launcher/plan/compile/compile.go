@@ -24,6 +24,8 @@ type Compiler struct {
 	HostRoot string
 	// Launcher is the file that links of flakes point to; a target that would be it is a loop. May be "".
 	Launcher string
+	// Caller is who will start the plans. The zero value is root.
+	Caller Caller
 	// Fetch gets an image that is not stored. Nil means: a missing image is an error.
 	Fetch func(ctx context.Context, name string) (*rootfs.Image, error)
 }
@@ -115,6 +117,12 @@ func (c *Compiler) searchChecks(name, file string) []plan.Check {
 }
 
 func (c *Compiler) compileTo(ctx context.Context, req Request, path string) (*Result, error) {
+	// Nothing that the plan names may be collected before the plan is there to name it.
+	done, err := c.Store.Writing(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	res, err := c.Compile(ctx, req)
 	if err != nil {
 		return nil, err
@@ -129,6 +137,7 @@ func (c *Compiler) compileTo(ctx context.Context, req Request, path string) (*Re
 // Compile makes the plan without writing it. The flake's own layer, if one is needed, is in the store when it
 // returns. Errors that a user can act on have a Remedy method.
 func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
+	names := c.nameChecks(req)
 	images, digests, err := c.images(ctx, req)
 	if err != nil {
 		return nil, err
@@ -147,11 +156,11 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 	defer view.Close()
 
 	p := &plan.Plan{
-		Name: req.Name, Writable: req.Writable, Store: c.Store.Root(), Cwd: "/",
+		Build: plan.Build, Kernel: plan.Kernel(), Name: req.Name, Writable: req.Writable, Store: c.Store.Root(), Cwd: "/",
 		Pass: []string{"TERM", "COLORTERM", "LANG", "LANGUAGE", "LC_*", "TZ", "*_proxy", "*_PROXY"},
 	}
 	if p.Writable == "" {
-		p.Writable = plan.WritableTmpfs
+		p.Writable = defaultWritable(p.Kernel)
 	}
 	for _, i := range images {
 		p.Digests = append(p.Digests, i.Digest.String())
@@ -169,23 +178,52 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 	if err := c.checkTarget(p, req, view, host); err != nil {
 		return nil, err
 	}
-	if err := identity(p, req, stack, view); err != nil {
+	if err := c.identity(p, req, stack, view); err != nil {
+		return nil, err
+	}
+	files, err := c.accounts(p, view)
+	if err != nil {
+		return nil, err
+	}
+	if p.Seed, err = c.seeds(p, view); err != nil {
 		return nil, err
 	}
 	if err := describe(p); err != nil {
 		return nil, err
 	}
 	// Last, since it writes: a refused request leaves nothing behind.
-	own, err := c.ownLayer(host.nodes, layers, view)
+	own, err := c.ownLayer(host.nodes, files, layers, view)
 	if err != nil {
 		return nil, err
 	}
 	p.Lower = topFirst(layers, own)
-	p.Checks = append(append(p.Checks, req.Checks...), host.checks...)
+	p.Checks = slices.Concat(req.Checks, names, host.checks)
 	for _, dir := range p.Lower {
 		p.Checks = append(p.Checks, plan.NewCheck(dir))
 	}
 	return &Result{Plan: p, Digests: digests, Host: host.report}, nil
+}
+
+// nameChecks fingerprints what decides the meaning of names that nothing pins: a tag that moves, or a name that
+// becomes ambiguous, has the plan compiled again.
+func (c *Compiler) nameChecks(req Request) []plan.Check {
+	var out []plan.Check
+	if slices.ContainsFunc(req.Images, func(name string) bool { return req.Digests[name] == "" }) {
+		for _, dir := range c.Store.NameDirs() {
+			out = append(out, plan.NewCheck(dir))
+		}
+	}
+	return out
+}
+
+// defaultWritable is the writable part of a flake that asks for none in particular: a tmpfs where it can hold the
+// attributes that overlayfs needs, which it can from Linux 6.6 on; the store's disk before.
+func defaultWritable(kernel string) string {
+	var major, minor int
+	if _, err := fmt.Sscanf(kernel, "%d.%d", &major, &minor); err == nil && (major < 6 || major == 6 && minor < 6) {
+		return plan.WritableDisk
+	}
+	return plan.WritableTmpfs
 }
 
 // images resolves the names of the request: a pinned name starts its digest and nothing else.

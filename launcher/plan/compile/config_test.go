@@ -1,6 +1,8 @@
 package compile
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -45,6 +47,43 @@ func TestMergeConfigs(t *testing.T) {
 				t.Error(d)
 			}
 		})
+	}
+}
+
+func TestDefaultWritable(t *testing.T) {
+	for kernel, want := range map[string]string{
+		"6.1.0-28-amd64": plan.WritableDisk, "5.15.0": plan.WritableDisk, "6.5.13": plan.WritableDisk,
+		"6.6.1": plan.WritableTmpfs, "6.18.44": plan.WritableTmpfs, "7.0": plan.WritableTmpfs, "": plan.WritableTmpfs,
+	} {
+		if got := defaultWritable(kernel); got != want {
+			t.Errorf("%s: %s, want %s", kernel, got, want)
+		}
+	}
+}
+
+func TestFollowHost(t *testing.T) {
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range []string{"etc", "run/resolve"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link := filepath.Join(dir, "etc/resolv.conf")
+	if err := os.Symlink("../run/resolve/stub", link); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{dir + "/etc", dir + "/run/resolve"}
+	if real, dirs := followHost(link); real != "" || !cmp.Equal(dirs, append(want, dir+"/run")) {
+		t.Errorf("dangling: %q, %q", real, dirs)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "run/resolve/stub"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if real, dirs := followHost(link); real != dir+"/run/resolve/stub" || !cmp.Equal(dirs, want) {
+		t.Errorf("found: %q, %q", real, dirs)
 	}
 }
 

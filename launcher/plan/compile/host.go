@@ -148,13 +148,12 @@ func manifests(name string, img *rootfs.Image, s *rootfs.Store) ([]hostlink.Sour
 // basics adds the host files that every container gets.
 func (c *Compiler) basics(out *hostFiles, view *rootfs.View) error {
 	for _, path := range provided {
-		real, err := filepath.EvalSymlinks(filepath.Join(c.HostRoot, path))
-		out.checks = append(out.checks, plan.NewCheck(filepath.Dir(filepath.Join(c.HostRoot, path))))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
+		real, dirs := followHost(filepath.Join(c.HostRoot, path))
+		for _, dir := range dirs {
+			out.checks = append(out.checks, plan.NewCheck(dir))
 		}
-		if err != nil {
-			return fmt.Errorf("find host file: %w", err)
+		if real == "" {
+			continue
 		}
 		target, err := view.Resolve(path)
 		if err != nil {
@@ -168,13 +167,43 @@ func (c *Compiler) basics(out *hostFiles, view *rootfs.View) error {
 	return nil
 }
 
+// followHost follows a file of the host through its symlinks, in its last component, to where it really is, and
+// names the directories on whose content the answer depends. It returns "" for a file that is not there, which may
+// change at any time: early at boot a resolv.conf leads nowhere yet.
+func followHost(path string) (real string, dirs []string) {
+	for range 40 { // as many links as the kernel follows
+		dirs = append(dirs, filepath.Dir(path))
+		st, err := os.Lstat(path)
+		if err != nil {
+			return "", append(dirs, filepath.Dir(filepath.Dir(path)))
+		}
+		if st.Mode()&fs.ModeSymlink == 0 {
+			real, err = filepath.EvalSymlinks(path) // directories on the way
+			if err != nil {
+				return "", dirs
+			}
+			return real, dirs
+		}
+		target, err := os.Readlink(path)
+		if err != nil {
+			return "", dirs
+		}
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(filepath.Dir(path), target)
+		}
+		path = target
+	}
+	return "", dirs
+}
+
 func planLink(l hostlink.Link) plan.Link {
 	return plan.Link{Source: l.Source, Target: l.Target, Kind: string(l.Kind)}
 }
 
 // ownLayer writes the flake's own layer below the store's host layers, named by its content so that plans with
 // the same needs share it. It returns "" when nothing is needed.
-func (c *Compiler) ownLayer(nodes []hostlink.Node, layers []string, view *rootfs.View) (string, error) {
+func (c *Compiler) ownLayer(nodes []hostlink.Node, files []ownFile, layers []string, view *rootfs.View) (string, error) {
+	nodes = append(nodes, ownNodes(files)...)
 	if len(nodes) == 0 {
 		return "", nil
 	}
@@ -184,6 +213,9 @@ func (c *Compiler) ownLayer(nodes []hostlink.Node, layers []string, view *rootfs
 	}
 	for _, n := range nodes {
 		fmt.Fprintf(h, "%q\n", fmt.Sprint(n))
+	}
+	for _, f := range files {
+		fmt.Fprintf(h, "%q\n", f.data)
 	}
 	dir := filepath.Join(c.Store.HostLayersDir(), hex.EncodeToString(h.Sum(nil))[:32])
 	if _, err := os.Lstat(dir); err == nil {
@@ -203,6 +235,9 @@ func (c *Compiler) ownLayer(nodes []hostlink.Node, layers []string, view *rootfs
 	}
 	if err := hostlink.WriteLayer(built, nodes, view); err != nil {
 		return "", fmt.Errorf("write own layer: %w", err)
+	}
+	if err := writeOwnFiles(built, files); err != nil {
+		return "", err
 	}
 	// Another compiler may have been faster: its layer is the same.
 	if err := os.Rename(built, dir); err != nil && !errors.Is(err, fs.ErrExist) {

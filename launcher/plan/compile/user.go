@@ -16,6 +16,31 @@ import (
 // maxPasswd bounds /etc/passwd and /etc/group of an image.
 const maxPasswd = 4 << 20
 
+// identity fills in who the app is: for root what the request or the images say, for anybody else the caller, since
+// one id is all that his user namespace has; the images' User does not count there. "root" maps the caller to 0.
+func (c *Compiler) identity(p *plan.Plan, req Request, stack stackConfig, view *rootfs.View) error {
+	if c.Caller.Root() {
+		return identity(p, req, stack, view)
+	}
+	home := c.Caller.Home
+	switch req.User {
+	case "":
+		p.UID, p.GID = uint32(c.Caller.UID), uint32(c.Caller.GID)
+	case "root", "0", "0:0":
+		home = "/root"
+	default:
+		return &StackError{
+			Flake: req.Name, Reason: fmt.Sprintf("user %q: an ordinary user can only be himself or root inside", req.User),
+			Fix: "leave the user out, or say root",
+		}
+	}
+	if home == "" {
+		home = "/"
+	}
+	p.Env = setEnv(p.Env, "HOME="+home)
+	return nil
+}
+
 // identity resolves the user against the stack's own passwd and group files.
 func identity(p *plan.Plan, req Request, stack stackConfig, view *rootfs.View) error {
 	spec := stack.user

@@ -1,0 +1,165 @@
+package compile
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/moby/sys/user"
+
+	"github.com/flake-launcher/flake-launcher/hostlink"
+	"github.com/flake-launcher/flake-launcher/launcher/plan"
+	"github.com/flake-launcher/flake-launcher/rootfs"
+)
+
+// Caller is the user whose starts a plan serves.
+type Caller struct {
+	UID, GID int
+	// Name and Home may be empty: not every id has an entry in a database.
+	Name, Home string
+}
+
+// Root says that the plan is for root, who needs no user namespace.
+func (c Caller) Root() bool { return c.UID == 0 }
+
+// ownFile is a file with content in the flake's own layer.
+type ownFile struct {
+	path string // canonical in the image
+	data []byte
+}
+
+// accounts makes the caller's ids resolve inside: the image's passwd and group files with one line more, where they
+// lack the id. They go to the flake's own layer.
+func (c *Compiler) accounts(p *plan.Plan, view *rootfs.View) ([]ownFile, error) {
+	if c.Caller.Root() || p.UID == 0 {
+		return nil, nil
+	}
+	name := c.Caller.Name
+	if name == "" || strings.ContainsAny(name, ":\n") {
+		name = "user" + strconv.Itoa(c.Caller.UID)
+	}
+	home := c.Caller.Home
+	if home == "" || strings.ContainsAny(home, ":\n") {
+		home = "/"
+	}
+	ids := fmt.Sprintf("%d:%d", p.UID, p.GID)
+	var out []ownFile
+	for _, db := range []struct {
+		path, line string
+		known      func(b []byte) bool
+	}{
+		{"/etc/passwd", name + ":x:" + ids + "::" + home + ":/bin/sh\n", func(b []byte) bool {
+			found, err := user.ParsePasswdFilter(bytes.NewReader(b), func(u user.User) bool { return u.Uid == int(p.UID) })
+			return err == nil && len(found) > 0
+		}},
+		{"/etc/group", name + ":x:" + strconv.Itoa(int(p.GID)) + ":\n", func(b []byte) bool {
+			found, err := user.ParseGroupFilter(bytes.NewReader(b), func(g user.Group) bool { return g.Gid == int(p.GID) })
+			return err == nil && len(found) > 0
+		}},
+	} {
+		b, err := view.ReadFile(db.path, maxPasswd)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("read %s of the image: %w", db.path, err)
+		}
+		if db.known(b) {
+			continue
+		}
+		target, err := view.Resolve(db.path)
+		if err != nil {
+			return nil, fmt.Errorf("find %s in the image: %w", db.path, err)
+		}
+		if len(b) > 0 && b[len(b)-1] != '\n' {
+			b = append(b, '\n')
+		}
+		out = append(out, ownFile{target, append(b, db.line...)})
+	}
+	return out, nil
+}
+
+// writable are the directories that an app may write to whoever owns the image's files.
+var writable = []string{"/tmp", "/var/tmp", "/run"}
+
+// seeds lists the directories that the writable part of an ordinary user gets before the overlay is mounted, parents
+// first: the kernel could not copy them up from layers whose owner is not mapped (EOVERFLOW). Modes are the image's.
+func (c *Compiler) seeds(p *plan.Plan, view *rootfs.View) ([]plan.Dir, error) {
+	if c.Caller.Root() {
+		return nil, nil
+	}
+	wanted := append([]string(nil), writable...)
+	if c.Caller.Home != "" && c.Caller.Home != "/" && filepath.IsAbs(c.Caller.Home) {
+		wanted = append(wanted, c.Caller.Home)
+	}
+	if p.Cwd != "/" {
+		wanted = append(wanted, p.Cwd)
+	}
+	var out []plan.Dir
+	seen := map[string]bool{}
+	for _, w := range wanted {
+		target, err := view.Resolve(path.Clean(w))
+		if err != nil {
+			return nil, fmt.Errorf("find %s in the image: %w", w, err)
+		}
+		for n := 1; n <= len(target); n++ {
+			if n < len(target) && target[n] != '/' || seen[target[:n]] {
+				continue
+			}
+			dir := target[:n]
+			seen[dir] = true
+			mode, ok := seedMode(view, dir, dir == target)
+			if !ok {
+				break // a file of the image is in the way: it stays
+			}
+			out = append(out, plan.Dir{Path: strings.TrimPrefix(dir, "/"), Mode: mode, UID: p.UID, GID: p.GID})
+		}
+	}
+	return out, nil
+}
+
+// seedMode is the image's mode of a directory, or that of a new one.
+func seedMode(view *rootfs.View, dir string, last bool) (mode uint32, ok bool) {
+	st, err := view.Lstat(dir)
+	if err == nil && !st.IsDir() {
+		return 0, false
+	}
+	if err == nil {
+		if sys, ok := st.Sys().(*syscall.Stat_t); ok {
+			// The caller is its owner now and must be able to use it, as root was.
+			return sys.Mode&0o7777 | 0o700, true
+		}
+	}
+	if last && (dir == "/tmp" || dir == "/var/tmp") {
+		return 0o1777, true
+	}
+	return 0o755, true
+}
+
+// writeOwnFiles fills placeholders that WriteLayer made below dir.
+func writeOwnFiles(dir string, files []ownFile) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return fmt.Errorf("open own layer: %w", err)
+	}
+	defer root.Close()
+	for _, f := range files {
+		if err := root.WriteFile(strings.TrimPrefix(f.path, "/"), f.data, 0o644); err != nil {
+			return fmt.Errorf("write own layer: %w", err)
+		}
+	}
+	return nil
+}
+
+// ownNodes are the placeholders for ownFiles.
+func ownNodes(files []ownFile) []hostlink.Node {
+	var out []hostlink.Node
+	for _, f := range files {
+		out = append(out, hostlink.Node{Path: f.path, Kind: hostlink.KindFile, Mode: 0o644})
+	}
+	return out
+}
