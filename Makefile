@@ -45,7 +45,7 @@ deps-test:
 
 $(INIT): $(wildcard nsexec/init/*.c nsexec/init/*.h)
 	@test -n "$(GOARCH)" || { echo "no Go found: see https://go.dev/dl" >&2; exit 1; }
-	$(MUSL_CC) -std=gnu11 -static -Os -s -Wall -Wextra -Werror -ffunction-sections -fdata-sections -Wl,--gc-sections -o $@ $<
+	$(MUSL_CC) -std=gnu11 -static -Os -s -Wall -Wextra -Werror -ffunction-sections -fdata-sections -Wl,--gc-sections -o $@ $(filter %.c,$^)
 
 .PHONY: programs
 programs: $(INIT)

@@ -208,7 +208,11 @@ func (w *layerWriter) finishDir(attrs dirAttrs) (err error) {
 			return err
 		}
 	}
-	if err := fchmod(d, attrs.mode); err != nil {
+	mode := attrs.mode
+	if !w.chown && attrs.uid != os.Geteuid() {
+		mode &^= 0o222 // it is the caller's only because he can't give it away: not his to write to in effect
+	}
+	if err := fchmod(d, mode); err != nil {
 		return err
 	}
 	if attrs.mtime.IsZero() {

@@ -16,6 +16,7 @@ type AdHoc struct {
 	Image    string
 	User     string
 	Writable string
+	Engine   string
 	Env      []string
 	// Command replaces Entrypoint and Cmd when it is not empty.
 	Command []string
@@ -24,7 +25,7 @@ type AdHoc struct {
 // words are the arguments of flake-ctl compile that describe the stack; they name the plan as well.
 func (a AdHoc) words() []string {
 	w := []string{"compile", "--ad-hoc"}
-	for _, o := range []struct{ flag, value string }{{"--base", a.Base}, {"--user", a.User}, {"--writable", a.Writable}} {
+	for _, o := range []struct{ flag, value string }{{"--base", a.Base}, {"--user", a.User}, {"--writable", a.Writable}, {"--engine", a.Engine}} {
 		if o.value != "" {
 			w = append(w, o.flag+"="+o.value)
 		}
@@ -57,7 +58,7 @@ func (a AdHoc) FileName() string {
 func Run(a AdHoc) int {
 	l, err := newLauncher()
 	if err == nil {
-		err = l.launch(a.FileName(), a.words(), plan.Invocation{Replace: len(a.Command) > 0, Env: a.Env, Args: a.Command})
+		err = l.launch("flake-run", a.FileName(), a.words(), plan.Invocation{Replace: len(a.Command) > 0, Env: a.Env, Args: a.Command})
 	}
 	Report(os.Stderr, "flake-run", err)
 	return Code(err)

@@ -41,7 +41,7 @@ func start(argv []string) (string, error) {
 		return candidates[0], err
 	}
 	compile := []string{"compile", "--", name}
-	return name, l.launch(plan.FileName(name), compile, plan.Invocation{Args: argv[1:]})
+	return name, l.launch(name, plan.FileName(name), compile, plan.Invocation{Args: argv[1:]})
 }
 
 // NoNameError is the answer to a call by the launcher's own name.
@@ -87,8 +87,8 @@ func (l *launcher) choose(candidates []string) (string, error) {
 	return candidates[0], nil
 }
 
-// launch executes the engine with the plan, which it has compiled first if need be.
-func (l *launcher) launch(planFile string, compile []string, v plan.Invocation) error {
+// launch executes the plan, which it has compiled first if need be. speaker begins messages.
+func (l *launcher) launch(speaker, planFile string, compile []string, v plan.Invocation) error {
 	path := filepath.Join(l.plans, planFile)
 	p, f, err := l.load(path)
 	if err != nil {
@@ -104,6 +104,9 @@ func (l *launcher) launch(planFile string, compile []string, v plan.Invocation) 
 	defer f.Close()
 	if argv := p.Argv(v); len(argv) == 0 || argv[0] == "" {
 		return &NoCommandError{Name: p.Name}
+	}
+	if p.Engine == plan.EngineDirect {
+		return execDirect(speaker, p, v)
 	}
 	return execEngine(f, v)
 }
@@ -125,6 +128,10 @@ func (l *launcher) load(path string) (*plan.Plan, *os.File, error) {
 	if !slices.Equal(p.Searched, l.searched) {
 		f.Close()
 		return nil, nil, errors.New("the plan is for other registrations")
+	}
+	if int(p.Caller) != os.Geteuid() {
+		f.Close()
+		return nil, nil, errors.New("the plan is for another user")
 	}
 	if ok, changed := p.Fresh(); !ok {
 		f.Close()

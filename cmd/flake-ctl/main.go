@@ -19,6 +19,7 @@ const memoryLimit = 100 << 20
 func main() {
 	debug.SetMemoryLimit(memoryLimit)
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
+	context.AfterFunc(ctx, stop) // a second signal ends it at once
 	code := ctl.Main(ctx, os.Args[1:], ctl.Streams{Out: os.Stdout, Err: os.Stderr})
 	stop()
 	os.Exit(code)

@@ -89,7 +89,7 @@ func (c *Catalog) Pins() (map[string][]string, error) {
 				continue
 			}
 			// Not pinned (a file dropped in by a package): whatever the name means now.
-			if d, err := c.Compiler.Store.Resolve(name); err == nil {
+			if d, err := c.Compiler.Images.Resolve(name); err == nil {
 				pins[d.String()] = append(pins[d.String()], i.Name)
 			}
 		}

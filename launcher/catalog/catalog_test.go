@@ -31,9 +31,11 @@ func newCatalog(t *testing.T) (*Catalog, string) {
 	links := filepath.Join(dir, "links")
 	must(t, os.Mkdir(links, 0o755))
 	searched := []string{filepath.Join(dir, "root", "registrations")}
+	images, err := rootfs.OpenSet(s, nil)
+	must(t, err)
 	return &Catalog{
 		Dir: searched[0], Searched: searched, Ledger: s.LedgerDir(), Plans: s.PlansDir(), Launcher: "/opt/flake-launcher",
-		Compiler: &compile.Compiler{Store: s, Searched: searched, HostRoot: "/", Launcher: "/opt/flake-launcher"},
+		Compiler: &compile.Compiler{Store: s, Images: images, Searched: searched, HostRoot: "/", Launcher: "/opt/flake-launcher"},
 	}, links
 }
 

@@ -70,6 +70,9 @@ func checkLinkPath(path string) (string, error) {
 		return "", &PathError{path, "not an absolute path", "give the full path of the command on the host"}
 	}
 	path = filepath.Clean(path)
+	if filepath.Base(path) == "flake-launcher" {
+		return "", &PathError{path, "the launcher itself has that name", "choose another file name"}
+	}
 	if err := flake.CheckName(filepath.Base(path)); err != nil {
 		return "", &PathError{path, err.Error(), "choose another file name"}
 	}

@@ -38,12 +38,37 @@ func requireRoot(t *testing.T) {
 	t.Skip(lack)
 }
 
+// The engines that tests run apps by.
+const (
+	byLibcontainer = "libcontainer"
+	byDirect       = "direct"
+)
+
+// bedMaker makes a place to start apps in, for one engine.
+type bedMaker func(t *testing.T, spec config.Spec) *bed
+
+// eachEngine runs a test by both engines: what it asks for is what both promise.
+func eachEngine(t *testing.T, test func(t *testing.T, newBed bedMaker)) {
+	t.Run(byLibcontainer, func(t *testing.T) { test(t, newBed) })
+	t.Run(byDirect, func(t *testing.T) { test(t, newDirectBed) })
+}
+
+func newDirectBed(t *testing.T, spec config.Spec) *bed {
+	t.Helper()
+	b := newBed(t, spec)
+	b.engine = byDirect
+	return b
+}
+
 // bed is a place to start apps in.
 type bed struct {
-	t     *testing.T
-	job   Job
-	layer string
-	state string
+	t *testing.T
+	// engine is byLibcontainer or byDirect; user starts as somebody else than root, which only the latter can.
+	engine string
+	user   *syscall.Credential
+	job    Job
+	layer  string
+	state  string
 }
 
 // newBed makes a root of one layer with nothing but the probe, and at the end checks that nothing is left of what
@@ -51,7 +76,7 @@ type bed struct {
 func newBed(t *testing.T, spec config.Spec) *bed {
 	t.Helper()
 	requireRoot(t)
-	b := &bed{t: t, layer: t.TempDir(), state: filepath.Join(t.TempDir(), "state")}
+	b := &bed{t: t, engine: byLibcontainer, layer: t.TempDir(), state: filepath.Join(t.TempDir(), "state")}
 	for _, d := range []string{"bin", "tmp", "etc", "root"} {
 		mkdir(t, filepath.Join(b.layer, d))
 	}
@@ -92,7 +117,7 @@ func newBed(t *testing.T, spec config.Spec) *bed {
 // command gives a start of the app, not yet begun.
 func (b *bed) command(args ...string) *exec.Cmd {
 	b.t.Helper()
-	data, err := json.Marshal(testJob{Job: b.job, RawArgs: raws(args), RawEnv: raws(b.job.Env)})
+	data, err := json.Marshal(testJob{Job: b.job, Engine: b.engine, RawArgs: raws(args), RawEnv: raws(b.job.Env)})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -104,11 +129,10 @@ func (b *bed) command(args ...string) *exec.Cmd {
 		b.t.Fatal(err)
 	}
 	b.t.Cleanup(func() { f.Close() })
-	self, err := os.Executable()
-	if err != nil {
-		b.t.Fatal(err)
+	cmd := exec.Command(testBinary(b.t), "run")
+	if b.user != nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: b.user}
 	}
-	cmd := exec.Command(self, "run")
 	cmd.ExtraFiles = []*os.File{f}
 	cmd.Env = append(os.Environ(), asEngine+"=1")
 	return cmd

@@ -12,7 +12,9 @@ import (
 	"github.com/flake-launcher/flake-launcher/overlay"
 )
 
-func TestDefaultIsolation(t *testing.T) {
+func TestDefaultIsolation(t *testing.T) { eachEngine(t, testDefaultIsolation) }
+
+func testDefaultIsolation(t *testing.T, newBed bedMaker) {
 	b := newBed(t, config.Spec{Hostname: "inside"})
 	status := b.probe("read", "/proc/self/status")
 	// 11 capabilities of podman's.
@@ -50,7 +52,9 @@ func TestDefaultIsolation(t *testing.T) {
 	}
 }
 
-func TestWhatAnAppMayNot(t *testing.T) {
+func TestWhatAnAppMayNot(t *testing.T) { eachEngine(t, testWhatAnAppMayNot) }
+
+func testWhatAnAppMayNot(t *testing.T, newBed bedMaker) {
 	b := newBed(t, config.Spec{})
 	tests := map[string]struct {
 		args []string
@@ -98,7 +102,9 @@ func TestWhatAnAppMayNot(t *testing.T) {
 	}
 }
 
-func TestDevIsComplete(t *testing.T) {
+func TestDevIsComplete(t *testing.T) { eachEngine(t, testDevIsComplete) }
+
+func testDevIsComplete(t *testing.T, newBed bedMaker) {
 	b := newBed(t, config.Spec{})
 	for path, want := range map[string]string{
 		"/dev/null":     "c 0666 0:0 1:3",
@@ -133,7 +139,9 @@ func TestDevIsComplete(t *testing.T) {
 	}
 }
 
-func TestIdentity(t *testing.T) {
+func TestIdentity(t *testing.T) { eachEngine(t, testIdentity) }
+
+func testIdentity(t *testing.T, newBed bedMaker) {
 	b := newBed(t, config.Spec{UID: 1234})
 	b.job.GID, b.job.Groups = 77, []int{77, 5000}
 	if got := b.probe("ids"); got != "1234:77:77,5000" {
@@ -154,6 +162,10 @@ func TestIdentity(t *testing.T) {
 }
 
 func TestArgumentsAndEnvironmentAreExact(t *testing.T) {
+	eachEngine(t, testArgumentsAndEnvironmentAreExact)
+}
+
+func testArgumentsAndEnvironmentAreExact(t *testing.T, newBed bedMaker) {
 	b := newBed(t, config.Spec{})
 	b.job.Env = []string{"PATH=/bin", "A=1", "A=2", "EMPTY=", "no equals sign", "=weird", "B=\xff\n", "_LIBCONTAINER_INITPIPE=3"}
 	if got, want := b.probe("env"), "<"+strings.Join(b.job.Env, "><")+">"; got != want {
@@ -169,7 +181,9 @@ func TestArgumentsAndEnvironmentAreExact(t *testing.T) {
 	}
 }
 
-func TestWorkingDirectory(t *testing.T) {
+func TestWorkingDirectory(t *testing.T) { eachEngine(t, testWorkingDirectory) }
+
+func testWorkingDirectory(t *testing.T, newBed bedMaker) {
 	b := newBed(t, config.Spec{})
 	for cwd, want := range map[string]string{"": "/", "/tmp": "/tmp", "/made/on/the/way": "/made/on/the/way"} {
 		b.job.Cwd = cwd
@@ -179,7 +193,9 @@ func TestWorkingDirectory(t *testing.T) {
 	}
 }
 
-func TestWritableParts(t *testing.T) {
+func TestWritableParts(t *testing.T) { eachEngine(t, testWritableParts) }
+
+func testWritableParts(t *testing.T, newBed bedMaker) {
 	b := newBed(t, config.Spec{})
 	for writable, want := range map[string]string{"tmpfs": "ok", "none": "errno 30"} {
 		b.job.Writable = writable
@@ -192,7 +208,9 @@ func TestWritableParts(t *testing.T) {
 	}
 }
 
-func TestSeedsAndLinks(t *testing.T) {
+func TestSeedsAndLinks(t *testing.T) { eachEngine(t, testSeedsAndLinks) }
+
+func testSeedsAndLinks(t *testing.T, newBed bedMaker) {
 	b := newBed(t, config.Spec{})
 	host := filepath.Join(t.TempDir(), "from-host")
 	writeFile(t, host, "of the host", 0o644)
@@ -210,7 +228,9 @@ func TestSeedsAndLinks(t *testing.T) {
 	}
 }
 
-func TestUmaskIsTheCallers(t *testing.T) {
+func TestUmaskIsTheCallers(t *testing.T) { eachEngine(t, testUmaskIsTheCallers) }
+
+func testUmaskIsTheCallers(t *testing.T, newBed bedMaker) {
 	b := newBed(t, config.Spec{})
 	cmd := b.command("probe", "umask")
 	cmd.Args = append([]string{"sh", "-c", `umask 027; exec "$@"`, "sh"}, cmd.Args...)

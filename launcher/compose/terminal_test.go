@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -16,6 +17,10 @@ import (
 )
 
 func TestInterruptKeyReachesTheWholeJob(t *testing.T) {
+	eachEngine(t, testInterruptKeyReachesTheWholeJob)
+}
+
+func testInterruptKeyReachesTheWholeJob(t *testing.T, newBed bedMaker) {
 	b := newBed(t, config.Spec{})
 	cmd := b.command("probe", "grouptrap", "2")
 	tty, err := pty.Start(cmd)
@@ -41,9 +46,12 @@ func TestInterruptKeyReachesTheWholeJob(t *testing.T) {
 	}
 }
 
-func TestStopAndContinue(t *testing.T) {
+func TestStopAndContinue(t *testing.T) { eachEngine(t, testStopAndContinue) }
+
+func testStopAndContinue(t *testing.T, newBed bedMaker) {
 	b := newBed(t, config.Spec{})
 	cmd := b.command("probe", "sleep", "stop-me")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a job, not an orphaned group
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

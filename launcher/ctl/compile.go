@@ -16,6 +16,7 @@ type compileCmd struct {
 	Layer    []string `sep:"none"`
 	User     string
 	Writable string
+	Engine   string
 	Name     string `arg:""`
 }
 
@@ -42,9 +43,9 @@ func (c *compileCmd) run(ctx context.Context, s *session) error {
 		_, err = cat.Compiler.Flake(ctx, c.Name)
 		return err
 	}
-	a := launcher.AdHoc{Base: c.Base, Layers: c.Layer, Image: c.Name, User: c.User, Writable: c.Writable}
+	a := launcher.AdHoc{Base: c.Base, Layers: c.Layer, Image: c.Name, User: c.User, Writable: c.Writable, Engine: c.Engine}
 	req := compile.Request{
-		Name: c.Name, Images: a.Images(), User: c.User, Writable: c.Writable, HostDeps: c.Base != "",
+		Name: c.Name, Images: a.Images(), User: c.User, Writable: c.Writable, Engine: c.Engine, HostDeps: c.Base != "",
 		AdHoc: true,
 	}
 	_, err = cat.Compiler.AdHoc(ctx, req, a.FileName())

@@ -150,11 +150,15 @@ func (s *session) catalog(store *rootfs.Store) (*catalog.Catalog, error) {
 	if err != nil {
 		return nil, err
 	}
+	images, err := s.stores(store)
+	if err != nil {
+		return nil, err
+	}
 	searched := plan.SearchDirs(s.getenv)
 	return &catalog.Catalog{
 		Dir: dir, Searched: searched, Launcher: link,
 		Ledger: store.LedgerDir(), Plans: store.PlansDir(),
-		Compiler: &compile.Compiler{Store: store, Searched: searched, HostRoot: "/", Launcher: link, Caller: s.caller()},
+		Compiler: &compile.Compiler{Store: store, Images: images, Searched: searched, HostRoot: "/", Launcher: link, Caller: s.caller()},
 	}, nil
 }
 

@@ -108,25 +108,27 @@ type imageRow struct {
 	Size   int64     `json:"size"`
 	Pulled time.Time `json:"pulled"`
 	Source string    `json:"source"`
+	Store  string    `json:"store"`
 }
 
 func (c imagesCmd) Run(s *session) error {
 	store, err := s.store(false)
-	if errors.Is(err, rootfs.ErrNoStore) {
-		return printRows(s.Out, c.Format, imageHead, nil, []imageRow{})
+	if err != nil && !errors.Is(err, rootfs.ErrNoStore) {
+		return err
 	}
+	set, err := s.stores(store)
 	if err != nil {
 		return err
 	}
-	images, err := store.Images()
+	images, err := set.Images()
 	if err != nil {
 		return err
 	}
 	rows, records := [][]string{}, []imageRow{}
 	for _, i := range images {
 		r := imageRow{
-			Name: displayName(i), Names: i.Names, Digest: i.Digest.String(), Layers: len(i.Layers),
-			Size: unpackedSize(i), Pulled: i.Created, Source: i.Source,
+			Name: displayName(i.Image), Names: i.Names, Digest: i.Digest.String(), Layers: len(i.Layers),
+			Size: unpackedSize(i.Image), Pulled: i.Created, Source: i.Source, Store: i.Store.Root(),
 		}
 		records = append(records, r)
 		rows = append(rows, []string{r.Name, i.Digest.Encoded()[:12], fmt.Sprint(r.Layers), humanSize(r.Size), r.Pulled.Local().Format("2006-01-02 15:04")})

@@ -14,6 +14,8 @@ type Flake struct {
 	Env      Env      `yaml:"env,omitempty"`
 	User     string   `yaml:"user,omitempty"`
 	Writable string   `yaml:"writable,omitempty"`
+	// Engine is "direct" or "libcontainer"; "" leaves the choice to the planner.
+	Engine string `yaml:"engine,omitempty"`
 
 	// PilotArguments makes arguments beginning with @ or % mean what flake-pilot takes them for.
 	PilotArguments bool `yaml:"pilot_arguments,omitempty"`

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"sort"
 	"strings"
+	"syscall"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -73,7 +74,7 @@ func Parse(file string) (*Flake, []string, error) {
 	}
 	var fl Flake
 	if err := merged.Decode(&fl); err != nil {
-		return nil, nil, syntaxError(file, err)
+		return nil, nil, NewSyntaxError(file, err)
 	}
 	if err := fl.validate(file, merged); err != nil {
 		return nil, nil, err
@@ -99,13 +100,13 @@ func dropIns(file string) (files []string, dir string, err error) {
 // readNode reads one file, checks it strictly by itself, so that a mistake is reported with its own file and
 // line, and returns its top mapping, or nil for an empty file.
 func readNode(file string) (*yaml.Node, error) {
-	b, err := readOwned(file)
+	b, err := ReadOwned(file)
 	if err != nil {
 		return nil, err
 	}
 	var doc yaml.Node
 	if err := yaml.Unmarshal(b, &doc); err != nil {
-		return nil, syntaxError(file, err)
+		return nil, NewSyntaxError(file, err)
 	}
 	if len(doc.Content) == 0 {
 		return nil, nil
@@ -121,7 +122,7 @@ func readNode(file string) (*yaml.Node, error) {
 	dec.KnownFields(true)
 	var strict Flake
 	if err := dec.Decode(&strict); err != nil {
-		return nil, syntaxError(file, err)
+		return nil, NewSyntaxError(file, err)
 	}
 	if err := dec.Decode(new(Flake)); !errors.Is(err, io.EOF) {
 		return nil, &SyntaxError{File: file, Msg: "more than one YAML document"}
@@ -129,9 +130,10 @@ func readNode(file string) (*yaml.Node, error) {
 	return top, nil
 }
 
-// readOwned reads a file that nobody but root and the caller can have written.
-func readOwned(file string) ([]byte, error) {
-	f, err := os.Open(file)
+// ReadOwned reads a small regular file that nobody but root and the caller can have written; ErrPlanted otherwise.
+func ReadOwned(file string) ([]byte, error) {
+	// Not waiting for a writer, should it be a FIFO.
+	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open registration: %w", err)
 	}
@@ -186,8 +188,8 @@ var (
 	cannotParse = regexp.MustCompile("cannot unmarshal !!(\\S+) (`[^`]*` )?into (\\S+)")
 )
 
-// syntaxError turns the library's message into ours: the first mistake only, in the user's words.
-func syntaxError(file string, err error) error {
+// NewSyntaxError turns the YAML library's message into ours: the first mistake only, in the user's words.
+func NewSyntaxError(file string, err error) error {
 	msg := strings.TrimPrefix(err.Error(), "yaml: ")
 	var te *yaml.TypeError
 	if errors.As(err, &te) && len(te.Errors) > 0 {

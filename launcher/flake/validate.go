@@ -55,6 +55,11 @@ func (f *Flake) validate(file string, top *yaml.Node) error {
 	default:
 		return fail(fmt.Sprintf("writable is %q, not tmpfs, disk or none", f.Writable), "writable")
 	}
+	switch f.Engine {
+	case "", "direct", "libcontainer":
+	default:
+		return fail(fmt.Sprintf("engine is %q, not direct or libcontainer", f.Engine), "engine")
+	}
 	return nil
 }
 

@@ -90,7 +90,8 @@ func Decode(b []byte) (*Plan, error) {
 		Build: d.str(), Kernel: d.str(), Name: d.str(), Searched: d.strs(), Digests: d.strs(), Checks: items(d, d.check), Lower: d.strs(),
 		Writable: d.str(), Store: d.str(), Seed: items(d, d.dir), Links: items(d, d.link),
 		Entrypoint: d.strs(), Cmd: d.strs(), Env: d.strs(), Pass: d.strs(), Cwd: d.str(),
-		UID: d.u32(), GID: d.u32(), Groups: items(d, d.u32), Config: d.bytes(), Filters: items(d, d.bytes),
+		UID: d.u32(), GID: d.u32(), Groups: items(d, d.u32),
+		Engine: d.str(), User: d.bool(), Caller: d.u32(), Ops: d.bytes(), Config: d.bytes(), Filters: items(d, d.bytes),
 	}
 	if d.bad || d.s != "" {
 		return nil, ErrDamaged

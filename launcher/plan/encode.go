@@ -13,7 +13,7 @@ import (
 // endian), then the fields of Plan in the order of encode. Strings and lists carry a 32-bit length.
 const (
 	magic      = "FLAKEPLN"
-	version    = 1
+	version    = 2
 	headerSize = 24
 	// maxSize bounds what a reader takes into memory. 100,000 links need about 12 MB.
 	maxSize = 64 << 20
@@ -84,6 +84,10 @@ func (p *Plan) Encode() []byte {
 	e.u32(p.UID)
 	e.u32(p.GID)
 	e.u32s(p.Groups)
+	e.str(p.Engine)
+	e.bool(p.User)
+	e.u32(p.Caller)
+	e.bytes(p.Ops)
 	e.bytes(p.Config)
 	e.blobs(p.Filters)
 

@@ -7,6 +7,12 @@ const (
 	WritableNone  = "none"  // the root is read-only
 )
 
+// The engines; the values are those of the flake's key.
+const (
+	EngineDirect       = "direct"
+	EngineLibcontainer = "libcontainer"
+)
+
 // Kinds of a Link.
 const (
 	LinkFile   = "file"
@@ -50,7 +56,14 @@ type Plan struct {
 	GID    uint32
 	Groups []uint32
 
-	// Config is the JSON of libcontainer's configs.Config, with no Rootfs yet.
+	// Engine executes the plan: one of Engine*. User says that it was compiled for an ordinary user, whose id is
+	// Caller: nobody else can use the plan.
+	Engine string
+	User   bool
+	Caller uint32
+	// Ops is the container's description as the direct engine takes it; Config is the JSON of libcontainer's
+	// configs.Config, with no Rootfs yet, for the other engine. One of the two is empty.
+	Ops    []byte
 	Config []byte
 	// Filters are the seccomp programs (struct sock_filter, host byte order), loaded in this order.
 	Filters [][]byte

@@ -12,7 +12,7 @@ import (
 
 func sample() *Plan {
 	return &Plan{
-		Build: "b", Kernel: "k", Name: "aws", Searched: []string{"/etc/flakes"}, Digests: []string{"sha256:aa"},
+		Build: "b", Kernel: "k", Engine: EngineDirect, User: true, Caller: 1000, Ops: []byte{7}, Name: "aws", Searched: []string{"/etc/flakes"}, Digests: []string{"sha256:aa"},
 		Lower: []string{"/s/layers/b", "/s/layers/a"}, Writable: WritableTmpfs, Store: "/s",
 		Seed:       []Dir{{Path: "tmp", Mode: 0o1777, UID: 1, GID: 2}},
 		Links:      []Link{{Source: "/etc/x", Target: "/etc/x", Kind: LinkFile}, {Source: "/a\nb", Target: "/ü", Kind: LinkDir}},
@@ -55,7 +55,7 @@ func FuzzDecodeNeverPanics(f *testing.F) {
 }
 
 func TestRoundTrip(t *testing.T) {
-	for name, p := range map[string]*Plan{"full": sample(), "empty": {Config: []byte{}}} {
+	for name, p := range map[string]*Plan{"full": sample(), "empty": {Config: []byte{}, Ops: []byte{}}} {
 		got, err := Decode(p.Encode())
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)

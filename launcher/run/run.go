@@ -19,6 +19,7 @@ type grammar struct {
 	User     string           `short:"u" placeholder:"USER" help:"Run as this user of the image: a name or number, with :GROUP if wanted."`
 	Env      []string         `short:"e" sep:"none" placeholder:"K=V" help:"Set a variable; K alone passes the caller's."`
 	Writable string           `enum:",tmpfs,disk,none" default:"" placeholder:"WHERE" help:"Where the app may write: tmpfs (default), disk or none."`
+	Engine   string           `enum:",direct,libcontainer" default:"" placeholder:"ENGINE" help:"How to start it: direct (default) or libcontainer."`
 	Version  kong.VersionFlag `help:"Print the version."`
 
 	Profile  string      `hidden:""`
@@ -26,8 +27,8 @@ type grammar struct {
 	Instance string      `hidden:""`
 	Opt      option.List `hidden:""`
 
-	Image   string   `arg:"" optional:"" help:"The app's image."`
-	Command []string `arg:"" optional:"" passthrough:"" help:"The command and its arguments instead of the image's own."`
+	// Words are the image and what belongs to the app. One argument, for kong would take flags between two.
+	Words []string `arg:"" optional:"" passthrough:"" name:"image [command]" help:"The image, then a command and its arguments instead of the image's own."`
 }
 
 // Help is printed below the flags.
@@ -90,15 +91,18 @@ func parse(args []string, stdout, stderr io.Writer) (*launcher.AdHoc, error) {
 	if _, err := parser.Parse(args); err != nil {
 		return nil, &usageError{err.Error()}
 	}
+	if len(g.Words) > 0 && g.Words[0] == "--" {
+		g.Words = g.Words[1:]
+	}
 	if err := g.check(); err != nil {
 		return nil, err
 	}
-	command := g.Command
+	command := g.Words[1:]
 	if len(command) > 0 && command[0] == "--" {
 		command = command[1:]
 	}
 	return &launcher.AdHoc{
-		Base: g.Base, Layers: g.Layer, Image: g.Image, User: g.User, Writable: g.writable(), Env: g.Env, Command: command,
+		Base: g.Base, Layers: g.Layer, Image: g.Words[0], User: g.User, Writable: g.writable(), Engine: g.Engine, Env: g.Env, Command: command,
 	}, nil
 }
 
@@ -116,7 +120,9 @@ func (g *grammar) check() error {
 		}
 	}
 	switch {
-	case g.Image == "":
+	case len(g.Words) > 0 && strings.HasPrefix(g.Words[0], "-"):
+		return &usageError{"unknown flag " + g.Words[0]}
+	case len(g.Words) == 0 || g.Words[0] == "":
 		return &usageError{"an image is wanted"}
 	case len(g.Layer) > 0 && g.Base == "":
 		return &usageError{"--layer needs a --base"}

@@ -18,6 +18,7 @@ func TestParse(t *testing.T) {
 		"image only":                    {[]string{"i"}, launcher.AdHoc{Image: "i"}},
 		"command":                       {[]string{"i", "c", "-x", "--base", "q"}, launcher.AdHoc{Image: "i", Command: []string{"c", "-x", "--base", "q"}}},
 		"leading dashes are dropped":    {[]string{"i", "--", "c", "--", "d"}, launcher.AdHoc{Image: "i", Command: []string{"c", "--", "d"}}},
+		"flags behind the image too":    {[]string{"i", "--version", "-u", "x"}, launcher.AdHoc{Image: "i", Command: []string{"--version", "-u", "x"}}},
 		"help belongs to the app":       {[]string{"i", "c", "--help"}, launcher.AdHoc{Image: "i", Command: []string{"c", "--help"}}},
 		"pilot's marks are untouched":   {[]string{"i", "c", "@scope/x", "%s"}, launcher.AdHoc{Image: "i", Command: []string{"c", "@scope/x", "%s"}}},
 		"commas split nothing":          {[]string{"-e", "A=1,2", "--layer", "x,y", "--layer=z", "--base=b", "i"}, launcher.AdHoc{Base: "b", Layers: []string{"x,y", "z"}, Env: []string{"A=1,2"}, Image: "i"}},

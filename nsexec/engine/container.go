@@ -79,6 +79,9 @@ func (c *Container) complete() *configs.Config {
 	if config.Cgroups.Resources == nil { // lost in JSON when there is nothing in it; libcontainer needs it
 		config.Cgroups.Resources = &cgroups.Resources{}
 	}
+	// The ring that libcontainer makes is shared: it is found by its name, "_ses." and the container's, which others
+	// can use too. Our init makes one without a name.
+	config.NoNewKeyring = true
 	if config.Umask == nil {
 		// libcontainer would fall back to 022; a tool of the host keeps its caller's.
 		umask := currentUmask()

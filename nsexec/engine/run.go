@@ -131,6 +131,7 @@ func newChannel(c *Container, noNewPrivs bool) (_ *channel, err error) {
 		NoNewPrivs:  noNewPrivs,
 		Filters:     c.Filters,
 		OwnGroup:    true,
+		Keyring:     true,
 		Env:         c.Env,
 		Args:        c.Args,
 	}
@@ -138,12 +139,12 @@ func newChannel(c *Container, noNewPrivs bool) (_ *channel, err error) {
 	if err != nil {
 		return nil, err
 	}
-	binary, err := sealed("flake-init", c.Init, true)
+	binary, err := initproc.Sealed("flake-init", c.Init, true)
 	if err != nil {
 		return nil, err
 	}
 	ch.own = append(ch.own, binary)
-	data, err := sealed("flake-program", blob, false)
+	data, err := initproc.Sealed("flake-program", blob, false)
 	if err != nil {
 		return nil, err
 	}

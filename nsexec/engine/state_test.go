@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	initproc "github.com/flake-launcher/flake-launcher/nsexec/init"
 )
 
 func TestStateDirThatSomebodyElseCouldUse(t *testing.T) {
@@ -110,7 +112,7 @@ func TestForwardedSignals(t *testing.T) {
 }
 
 func TestSealedFileCanNotBeChanged(t *testing.T) {
-	f, err := sealed("x", []byte("content"), true)
+	f, err := initproc.Sealed("x", []byte("content"), true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,14 +1,16 @@
-// Package initproc is PID 1 of a container and the way to speak to it.
+// Package initproc is the small static C program around an app, and the way to speak to it.
 //
-// init.c is a static program of a few dozen kilobytes that `make` compiles to built/init-GOARCH; it is embedded
-// here. It loads the filters, forks the app, reaps orphans, forwards signals, and reports how the app ended.
-// An engine writes it a Program (a flat list of operations), gives it the program and one end of a pipe as
-// descriptors, and reads Reports from the other end.
+// `make` compiles the C files of this directory to built/init-GOARCH, which is embedded here. The program has two
+// roles. Brought up by libcontainer it is PID 1: it loads the filters, forks the app, reaps orphans, forwards signals,
+// and reports how the app ended; an engine writes it a Program, gives it one end of a pipe, and reads Reports from the
+// other. In the direct engine it is also the process outside, which the launcher turns into: it makes the namespaces,
+// starts PID 1 in them, and ends as the app did; nsexec.Direct writes it a list made with Ops.
 //
-// It refuses to know which engine brought it up, and anything about Go at run time: both formats are plain
-// structs in host byte order, shared with init.c.
+// Both are flat lists of operations in host byte order, whose numbers ops.h shares: change them together.
+//
+// It refuses to know about images and flakes, and anything about Go at run time.
 //
 // Go does not allow a package to be imported under the name init, hence the longer one.
 //
-// Entry points: Binary, Program, ReadReport.
+// Entry points: Binary, Sealed, Program, ReadReport, Ops, Blob.
 package initproc

@@ -19,7 +19,7 @@ import (
 
 var initBinary string
 
-// TestMain compiles the very init.c of this directory, whatever was built before.
+// TestMain compiles the very C files of this directory, whatever was built before.
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
 func testMain(m *testing.M) int {
@@ -34,7 +34,9 @@ func testMain(m *testing.M) int {
 			continue
 		}
 		initBinary = filepath.Join(dir, "init")
-		out, err := exec.Command(cc, "-static", "-Os", "-Wall", "-Wextra", "-Werror", "-o", initBinary, "init.c").CombinedOutput()
+		sources, _ := filepath.Glob("*.c")
+		args := append([]string{"-std=gnu11", "-static", "-Os", "-Wall", "-Wextra", "-Werror", "-o", initBinary}, sources...)
+		out, err := exec.Command(cc, args...).CombinedOutput()
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "%s: %v\n%s", cc, err, out)
 			return 1

@@ -57,15 +57,14 @@ enum op {
 	OP_SCRATCH = 18, /* int32: directory to be emptied at the end */
 	OP_CLONE = 19,   /* uint32: namespaces, propagation. What follows is PID 1's */
 
-	OP_UPPER = 32,   /* struct upper: the writable part */
+	OP_UPPER = 32,   /* struct upper, path of the scratch directory: the writable part */
 	OP_SEED = 33,    /* uint32 mode, uid, gid (~0: as it is); path */
-	OP_OVERLAY = 34, /* int32[]: layers, topmost first */
+	OP_OVERLAY = 34, /* uint32 number of layers, topmost first; descriptors, paths */
 	OP_LINK = 35,    /* uint32 kind, flags; source, target */
 	OP_MOUNT = 36,   /* uint32 attributes, flags; file system, source, target, options */
 	OP_BIND = 37,    /* uint32 attributes, flags; source, target */
 	OP_NODE = 38,    /* uint32 mode, major, minor, uid, gid, flags; path */
 	OP_SYMLINK = 39, /* text, path */
-	OP_FILE = 40,    /* uint32 mode, bytes of content; target, content */
 	OP_MASK = 41,    /* uint32 flags; path */
 	OP_READONLY = 42, /* path */
 	OP_PIVOT = 43,   /* uint32: 1 makes the root read-only */
@@ -128,7 +127,7 @@ void die_exec(int err, uint32_t exists) __attribute__((noreturn));
 
 /* outer.c */
 void do_userns(char *p, char *end);
-void do_clone(char *p, char *end, const uint64_t *old_mask);
+void do_clone(char *p, char *end);
 void set_scratch(int fd);
 
 /* root.c, mounts.c */

@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// The blob's format; init.c has the same numbers.
+// The blob's format; ops.h has the same numbers.
 const (
 	magic      = 0x314b4c46 // MAGIC
 	headerSize = 8
@@ -39,6 +39,8 @@ type Program struct {
 	// OwnGroup makes the app lead a process group, so that a signal can be sent to all of it. It must not be
 	// set where the app shares a controlling terminal with its caller.
 	OwnGroup bool
+	// Keyring leaves the caller's session keyring for a new one.
+	Keyring bool
 	// Env and Args are the app's; the command is looked up in the PATH of Env.
 	Env  []string
 	Args []string
@@ -46,10 +48,20 @@ type Program struct {
 
 // Marshal gives the blob that init reads.
 func (p *Program) Marshal() ([]byte, error) {
+	b, err := p.body(make([]byte, headerSize, 4096))
+	if err != nil {
+		return nil, err
+	}
+	binary.NativeEndian.PutUint32(b, magic)
+	binary.NativeEndian.PutUint32(b[4:], uint32(len(b)))
+	return b, nil
+}
+
+// body adds the operations to b.
+func (p *Program) body(b []byte) ([]byte, error) {
 	if len(p.Args) == 0 {
 		return nil, errors.New("write init program: no command")
 	}
-	b := make([]byte, headerSize, 4096)
 	if p.Stdio != [3]int{} {
 		var v []byte
 		for _, fd := range p.Stdio {
@@ -62,6 +74,9 @@ func (p *Program) Marshal() ([]byte, error) {
 	}
 	if p.DeathSignal != 0 {
 		b = record(b, opDeath, binary.NativeEndian.AppendUint32(nil, uint32(p.DeathSignal)))
+	}
+	if p.Keyring {
+		b = record(b, opKeyring, nil)
 	}
 	for _, f := range p.Filters {
 		b = record(b, opFilter, f)
@@ -79,8 +94,6 @@ func (p *Program) Marshal() ([]byte, error) {
 		}
 		b = record(b, l.op, v)
 	}
-	binary.NativeEndian.PutUint32(b, magic)
-	binary.NativeEndian.PutUint32(b[4:], uint32(len(b)))
 	return b, nil
 }
 

@@ -25,7 +25,7 @@ func TestProgramsThatCanNotBeWritten(t *testing.T) {
 }
 
 func TestMarshal(t *testing.T) {
-	p := Program{Stdio: [3]int{6, 7, 8}, DeathSignal: unix.SIGKILL, NoNewPrivs: true, OwnGroup: true,
+	p := Program{Stdio: [3]int{6, 7, 8}, DeathSignal: unix.SIGKILL, NoNewPrivs: true, OwnGroup: true, Keyring: true,
 		Filters: [][]byte{[]byte("filter01"), []byte("x")}, Env: []string{"A=1", ""}, Args: []string{"cmd", "", "x"}}
 	b, err := p.Marshal()
 	if err != nil {
@@ -46,7 +46,7 @@ func TestMarshal(t *testing.T) {
 	}
 	want := []string{
 		"place standard input and output: \x06\x00\x00\x00\x07\x00\x00\x00\x08\x00\x00\x00", "set no_new_privs: ",
-		"follow the engine: \x09\x00\x00\x00", "load seccomp filter: filter01", "load seccomp filter: x", ": ",
+		"follow the engine: \x09\x00\x00\x00", "leave the caller's keyring: ", "load seccomp filter: filter01", "load seccomp filter: x", ": ",
 		"read the environment: A=1\x00\x00", "run the app: cmd\x00\x00x\x00",
 	}
 	if binary.NativeEndian.Uint16([]byte{1, 0}) == 1 && strings.Join(got, "|") != strings.Join(want, "|") {

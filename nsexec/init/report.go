@@ -12,7 +12,7 @@ const reportSize = 16
 // Kind says what a Report is about.
 type Kind uint32
 
-// The kinds; init.c has the same numbers.
+// The kinds; ops.h has the same numbers.
 const (
 	Started Kind = 1 // signals can be forwarded from now on; it may come after Failed
 	Ended   Kind = 2 // the app is gone; Wait tells how
@@ -42,6 +42,7 @@ var stages = map[uint32]string{
 	opEnv:     "read the environment",
 	opRun:     "run the app",
 	stageFork: "fork the app",
+	opKeyring: "leave the caller's keyring",
 }
 
 // ReadReport reads the next report. It returns io.EOF when init is gone without another one.

@@ -112,7 +112,7 @@ func (c *Compiler) seeds(p *plan.Plan, view *rootfs.View) ([]plan.Dir, error) {
 			}
 			dir := target[:n]
 			seen[dir] = true
-			mode, ok := seedMode(view, dir, dir == target)
+			mode, ok := c.seedMode(view, dir, dir == target)
 			if !ok {
 				break // a file of the image is in the way: it stays
 			}
@@ -122,22 +122,31 @@ func (c *Compiler) seeds(p *plan.Plan, view *rootfs.View) ([]plan.Dir, error) {
 	return out, nil
 }
 
-// seedMode is the image's mode of a directory, or that of a new one.
-func seedMode(view *rootfs.View, dir string, last bool) (mode uint32, ok bool) {
+// seedMode is the image's mode of a directory, or that of a new one. One that is only on the way, and somebody
+// else's, is not for the caller to write to though he is its owner now.
+func (c *Compiler) seedMode(view *rootfs.View, dir string, last bool) (mode uint32, ok bool) {
 	st, err := view.Lstat(dir)
 	if err == nil && !st.IsDir() {
 		return 0, false
 	}
 	if err == nil {
 		if sys, ok := st.Sys().(*syscall.Stat_t); ok {
-			// The caller is its owner now and must be able to use it, as root was.
-			return sys.Mode&0o7777 | 0o700, true
+			if last {
+				return sys.Mode&0o7777 | 0o700, true
+			}
+			if int(sys.Uid) != c.Caller.UID {
+				return sys.Mode&0o7555 | 0o500, true
+			}
+			return sys.Mode & 0o7777, true
 		}
 	}
-	if last && (dir == "/tmp" || dir == "/var/tmp") {
+	switch {
+	case last && (dir == "/tmp" || dir == "/var/tmp"):
 		return 0o1777, true
+	case last:
+		return 0o755, true
 	}
-	return 0o755, true
+	return 0o555, true
 }
 
 // writeOwnFiles fills placeholders that WriteLayer made below dir.

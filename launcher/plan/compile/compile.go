@@ -2,13 +2,10 @@ package compile
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
-
-	"github.com/opencontainers/go-digest"
 
 	"github.com/flake-launcher/flake-launcher/launcher/flake"
 	"github.com/flake-launcher/flake-launcher/launcher/plan"
@@ -17,7 +14,10 @@ import (
 
 // Compiler holds what all plans of one store have in common.
 type Compiler struct {
+	// Store is the caller's own store: plans and own layers go there.
 	Store *rootfs.Store
+	// Images are all stores that images may come from, Store among them.
+	Images *rootfs.Set
 	// Searched are the registration directories, in order.
 	Searched []string
 	// HostRoot is where host files are looked for, normally "/".
@@ -46,6 +46,8 @@ type Request struct {
 	Keep, Drop []string
 	// Writable is one of plan.Writable*; "" is plan.WritableTmpfs.
 	Writable string
+	// Engine is one of plan.Engine*; "" takes what can do it, the direct one first.
+	Engine string
 	// AdHoc leaves the command open: the caller may name one at each start, so none has to be there.
 	AdHoc bool
 	// Checks are fingerprints that the caller took before it read what the request was made from.
@@ -66,7 +68,7 @@ func FromFlake(name string, f *flake.Flake) (Request, error) {
 		return Request{}, &UnsupportedError{Flake: name, Key: key}
 	}
 	r := Request{
-		Name: name, Images: f.Images(), Digests: f.Container.Digests, User: f.User, Writable: f.Writable,
+		Name: name, Images: f.Images(), Digests: f.Container.Digests, User: f.User, Writable: f.Writable, Engine: f.Engine,
 		HostDeps: f.Container.BaseContainer != "" || f.Container.CheckHostDependencies,
 		Keep:     f.HostFiles.Keep, Drop: f.HostFiles.Drop,
 	}
@@ -145,7 +147,7 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 	if err := checkStack(req, images); err != nil {
 		return nil, err
 	}
-	layers, err := rootfs.TrimOpaque(unique(stackDirs(c.Store, images)))
+	layers, err := rootfs.TrimOpaque(unique(stackDirs(images)))
 	if err != nil {
 		return nil, fmt.Errorf("open layers of %q: %w", req.Name, err)
 	}
@@ -188,7 +190,7 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 	if p.Seed, err = c.seeds(p, view); err != nil {
 		return nil, err
 	}
-	if err := describe(p); err != nil {
+	if err := c.describe(p, req); err != nil {
 		return nil, err
 	}
 	// Last, since it writes: a refused request leaves nothing behind.
@@ -204,18 +206,6 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 	return &Result{Plan: p, Digests: digests, Host: host.report}, nil
 }
 
-// nameChecks fingerprints what decides the meaning of names that nothing pins: a tag that moves, or a name that
-// becomes ambiguous, has the plan compiled again.
-func (c *Compiler) nameChecks(req Request) []plan.Check {
-	var out []plan.Check
-	if slices.ContainsFunc(req.Images, func(name string) bool { return req.Digests[name] == "" }) {
-		for _, dir := range c.Store.NameDirs() {
-			out = append(out, plan.NewCheck(dir))
-		}
-	}
-	return out
-}
-
 // defaultWritable is the writable part of a flake that asks for none in particular: a tmpfs where it can hold the
 // attributes that overlayfs needs, which it can from Linux 6.6 on; the store's disk before.
 func defaultWritable(kernel string) string {
@@ -224,67 +214,6 @@ func defaultWritable(kernel string) string {
 		return plan.WritableDisk
 	}
 	return plan.WritableTmpfs
-}
-
-// images resolves the names of the request: a pinned name starts its digest and nothing else.
-func (c *Compiler) images(ctx context.Context, req Request) ([]*rootfs.Image, map[string]string, error) {
-	var out []*rootfs.Image
-	digests := map[string]string{}
-	for _, name := range req.Images {
-		img, err := c.image(ctx, name, req.Digests[name])
-		if err != nil {
-			return nil, nil, err
-		}
-		out = append(out, img)
-		digests[name] = img.Digest.String()
-	}
-	return out, digests, nil
-}
-
-func (c *Compiler) image(ctx context.Context, name, pinned string) (*rootfs.Image, error) {
-	if pinned != "" {
-		img, err := c.Store.Image(digest.Digest(pinned))
-		if err == nil {
-			return img, nil
-		}
-		return c.fetchPinned(ctx, name, pinned, err)
-	}
-	d, err := c.Store.Resolve(name)
-	if err == nil {
-		var img *rootfs.Image
-		if img, err = c.Store.Image(d); err == nil {
-			return img, nil
-		}
-	}
-	var ambiguous *rootfs.AmbiguousError
-	if c.Fetch == nil || errors.As(err, &ambiguous) {
-		return nil, err
-	}
-	return c.Fetch(ctx, name)
-}
-
-// fetchPinned gets an image back that a flake pins and the store lost. Another digest under the same name is
-// not what was registered.
-func (c *Compiler) fetchPinned(ctx context.Context, name, pinned string, cause error) (*rootfs.Image, error) {
-	if c.Fetch == nil {
-		return nil, cause
-	}
-	img, err := c.Fetch(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	if img.Digest.String() != pinned {
-		return nil, &MovedError{Name: name, Pinned: pinned, Now: img.Digest.String()}
-	}
-	return img, nil
-}
-
-func stackDirs(s *rootfs.Store, images []*rootfs.Image) []string {
-	var dirs []string
-	for _, i := range images {
-		dirs = append(dirs, i.LayerDirs(s)...)
-	}
-	return dirs
 }
 
 // unique drops directories that come up twice (images that share layers with their base): each counts where it

@@ -24,7 +24,7 @@ type stackConfig struct {
 }
 
 // checkStack refuses what can't run here: a foreign architecture or system.
-func checkStack(req Request, images []*rootfs.Image) error {
+func checkStack(req Request, images []rootfs.Stored) error {
 	for n, i := range images {
 		if i.OS != "" && i.OS != "linux" || i.Architecture != "" && i.Architecture != runtime.GOARCH {
 			return &StackError{
@@ -40,7 +40,7 @@ func checkStack(req Request, images []*rootfs.Image) error {
 // mergeConfigs merges the configs of a stack, base first: Env adds up, a later value wins; Entrypoint and Cmd
 // come together from the topmost image that has an Entrypoint, else Cmd is the app image's; WorkingDir and
 // User come from the topmost image that names one.
-func mergeConfigs(images []*rootfs.Image) stackConfig {
+func mergeConfigs(images []rootfs.Stored) stackConfig {
 	var out stackConfig
 	for _, i := range images {
 		cfg := i.Config.Config

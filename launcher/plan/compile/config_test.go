@@ -12,8 +12,8 @@ import (
 	"github.com/flake-launcher/flake-launcher/rootfs"
 )
 
-func image(cfg ispec.ImageConfig) *rootfs.Image {
-	return &rootfs.Image{Config: ispec.Image{Config: cfg}}
+func image(cfg ispec.ImageConfig) rootfs.Stored {
+	return rootfs.Stored{Image: &rootfs.Image{Config: ispec.Image{Config: cfg}}}
 }
 
 func TestMergeConfigs(t *testing.T) {
@@ -21,23 +21,23 @@ func TestMergeConfigs(t *testing.T) {
 		Env: []string{"PATH=/base", "A=1", "B=1"}, Entrypoint: []string{"/entry"}, Cmd: []string{"base-cmd"}, WorkingDir: "/w", User: "u",
 	})
 	tests := map[string]struct {
-		images []*rootfs.Image
+		images []rootfs.Stored
 		want   stackConfig
 	}{
 		"later values win, the place stays": {
-			[]*rootfs.Image{base, image(ispec.ImageConfig{Env: []string{"C=3", "A=2"}})},
+			[]rootfs.Stored{base, image(ispec.ImageConfig{Env: []string{"C=3", "A=2"}})},
 			stackConfig{env: []string{"PATH=/base", "A=2", "B=1", "C=3"}, entrypoint: []string{"/entry"}, cmd: []string{"base-cmd"}, workdir: "/w", user: "u"},
 		},
 		"the topmost entrypoint brings its own Cmd, also none": {
-			[]*rootfs.Image{base, image(ispec.ImageConfig{Entrypoint: []string{"/top"}}), image(ispec.ImageConfig{Cmd: []string{"delta-cmd"}})},
+			[]rootfs.Stored{base, image(ispec.ImageConfig{Entrypoint: []string{"/top"}}), image(ispec.ImageConfig{Cmd: []string{"delta-cmd"}})},
 			stackConfig{env: []string{"PATH=/base", "A=1", "B=1"}, entrypoint: []string{"/top"}, workdir: "/w", user: "u"},
 		},
 		"without an entrypoint the delta's Cmd counts": {
-			[]*rootfs.Image{image(ispec.ImageConfig{Cmd: []string{"a"}}), image(ispec.ImageConfig{Cmd: []string{"b"}, User: "7", WorkingDir: "/d"})},
+			[]rootfs.Stored{image(ispec.ImageConfig{Cmd: []string{"a"}}), image(ispec.ImageConfig{Cmd: []string{"b"}, User: "7", WorkingDir: "/d"})},
 			stackConfig{cmd: []string{"b"}, workdir: "/d", user: "7"},
 		},
 		"variables without a name are dropped": {
-			[]*rootfs.Image{image(ispec.ImageConfig{Env: []string{"=x", "novalue", "OK=", "N=a\x00b"}})},
+			[]rootfs.Stored{image(ispec.ImageConfig{Env: []string{"=x", "novalue", "OK=", "N=a\x00b"}})},
 			stackConfig{env: []string{"OK="}},
 		},
 	}

@@ -2,26 +2,56 @@ package compile
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/flake-launcher/flake-launcher/launcher/plan"
 	"github.com/flake-launcher/flake-launcher/nsexec/config"
+	"github.com/flake-launcher/flake-launcher/nsexec/lower"
 	"github.com/flake-launcher/flake-launcher/nsexec/seccomp"
 )
 
-// describe fills in the container itself: the engine's config and the seccomp programs.
-func describe(p *plan.Plan) error {
+// describe fills in the container itself: the engine with what it executes, and the seccomp programs.
+func (c *Compiler) describe(p *plan.Plan, req Request) error {
+	p.Caller, p.User = uint32(c.Caller.UID), !c.Caller.Root()
 	cfg, err := config.Build(config.Spec{UID: int(p.UID), ReadonlyRoot: p.Writable == plan.WritableNone})
 	if err != nil {
 		return fmt.Errorf("describe container of %q: %w", p.Name, err)
 	}
-	if p.Config, err = json.Marshal(cfg); err != nil {
-		return fmt.Errorf("describe container of %q: %w", p.Name, err)
+	err = choose(p, req,
+		func() ([]byte, error) { return lower.Lower(cfg, lower.Options{User: p.User}) },
+		func() ([]byte, error) { return json.Marshal(cfg) })
+	if err != nil {
+		return err
 	}
 	filter, err := seccomp.Compile(config.DefaultCaps)
 	if err != nil {
 		return fmt.Errorf("compile seccomp profile: %w", err)
 	}
 	p.Filters = [][]byte{filter, seccomp.Terminal()}
+	return nil
+}
+
+// choose takes the direct engine where it can do what is asked for.
+func choose(p *plan.Plan, req Request, direct, libcontainer func() ([]byte, error)) (err error) {
+	if p.User && req.Engine == plan.EngineLibcontainer {
+		return &StackError{Flake: req.Name, Reason: "engine libcontainer can't run as an ordinary user, with a single id",
+			Fix: "leave out `engine`, or run as root"}
+	}
+	if req.Engine != plan.EngineLibcontainer {
+		var unsupported *lower.UnsupportedError
+		p.Ops, err = direct()
+		if err == nil {
+			p.Engine = plan.EngineDirect
+			return nil
+		}
+		if !errors.As(err, &unsupported) || p.User || req.Engine == plan.EngineDirect {
+			return fmt.Errorf("describe container of %q: %w", p.Name, err)
+		}
+	}
+	p.Engine = plan.EngineLibcontainer
+	if p.Config, err = libcontainer(); err != nil {
+		return fmt.Errorf("describe container of %q: %w", p.Name, err)
+	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/flake-launcher/flake-launcher/hostlink"
 	"github.com/flake-launcher/flake-launcher/launcher/plan"
@@ -68,7 +69,7 @@ func (h *hostFiles) source(view *rootfs.View, target string) string {
 }
 
 // host reads the manifests of all images of the stack and resolves them against the host.
-func (c *Compiler) host(req Request, images []*rootfs.Image, view *rootfs.View) (*hostFiles, error) {
+func (c *Compiler) host(req Request, images []rootfs.Stored, view *rootfs.View) (*hostFiles, error) {
 	out := &hostFiles{nodes: hostlink.HideManifests(view)}
 	if req.HostDeps {
 		if err := c.removed(out, req, images, view); err != nil {
@@ -88,10 +89,10 @@ func (c *Compiler) host(req Request, images []*rootfs.Image, view *rootfs.View) 
 	return out, c.basics(out, view)
 }
 
-func (c *Compiler) removed(out *hostFiles, req Request, images []*rootfs.Image, view *rootfs.View) error {
+func (c *Compiler) removed(out *hostFiles, req Request, images []rootfs.Stored, view *rootfs.View) error {
 	var sources []hostlink.Source
 	for n, img := range images {
-		src, err := manifests(req.Images[n], img, c.Store)
+		src, err := manifests(req.Images[n], img)
 		if err != nil {
 			return err
 		}
@@ -103,6 +104,7 @@ func (c *Compiler) removed(out *hostFiles, req Request, images []*rootfs.Image, 
 	if err != nil {
 		return fmt.Errorf("resolve host files of %q: %w", req.Name, err)
 	}
+	c.dropOwnLinks(res)
 	for _, l := range res.Links {
 		out.links = append(out.links, planLink(l))
 	}
@@ -114,9 +116,30 @@ func (c *Compiler) removed(out *hostFiles, req Request, images []*rootfs.Image, 
 	return nil
 }
 
+// dropOwnLinks takes away symlinks of the host that start flakes: inside they would lead nowhere, and hide the
+// image's own program of that name.
+func (c *Compiler) dropOwnLinks(res *hostlink.Plan) {
+	if c.Launcher == "" {
+		return
+	}
+	ours := map[string]bool{}
+	res.Nodes = slices.DeleteFunc(res.Nodes, func(n hostlink.Node) bool {
+		ours[n.Path] = n.Kind == hostlink.KindSymlink && n.Target == c.Launcher
+		return ours[n.Path]
+	})
+	res.Linked = slices.DeleteFunc(res.Linked, func(l hostlink.Linked) bool {
+		if ours[l.Target] {
+			res.Skipped = append(res.Skipped, hostlink.Skip{
+				Path: l.Path, Origin: l.Origin, Line: l.Line, Cause: hostlink.CauseProvided, Reason: "a link of a flake on this host",
+			})
+		}
+		return ours[l.Target]
+	})
+}
+
 // manifests reads what one image says about the host's files.
-func manifests(name string, img *rootfs.Image, s *rootfs.Store) ([]hostlink.Source, error) {
-	view, err := rootfs.NewView(img.LayerDirs(s))
+func manifests(name string, img rootfs.Stored) ([]hostlink.Source, error) {
+	view, err := rootfs.NewView(img.LayerDirs(img.Store))
 	if err != nil {
 		return nil, fmt.Errorf("open layers of image %q: %w", name, err)
 	}

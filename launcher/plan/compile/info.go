@@ -21,7 +21,7 @@ func (c *Compiler) Info(ctx context.Context, image string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	view, err := rootfs.NewView(img.LayerDirs(c.Store))
+	view, err := rootfs.NewView(img.LayerDirs(img.Store))
 	if err != nil {
 		return nil, fmt.Errorf("open layers of image %q: %w", image, err)
 	}

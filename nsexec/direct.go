@@ -1,0 +1,183 @@
+package nsexec
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	initproc "github.com/flake-launcher/flake-launcher/nsexec/init"
+)
+
+// Direct is one start by the direct engine: this process becomes the small program of nsexec/init, which sets the
+// container up, runs the app and ends as it does. Nothing of Go is left by then.
+type Direct struct {
+	// Speaker begins the messages of a start that fails.
+	Speaker string
+	// Ops is what nsexec/lower made of the container's description.
+	Ops []byte
+	// User starts in a user namespace with a single id: the caller's, or root when UID is 0.
+	User bool
+
+	// Layers are open directories, topmost first, with absolute names. They stay open, and so locked, until the app has ended.
+	Layers []*os.File
+	// Upper is the kind of the writable part: initproc.UpperTmpfs, UpperDisk or UpperNone; Scratch is an open empty
+	// directory for UpperDisk, which is removed after the end. Size is that of the tmpfs, 0 for the kernel's default.
+	Upper   uint32
+	Scratch *os.File
+	Size    uint64
+	// Keep are files that only have to stay open, for the locks on them.
+	Keep []*os.File
+	// Seed are directories of the root beside those of the layers, parents first.
+	Seed []Dir
+	// Links are host files bound over the root.
+	Links []Link
+
+	// UID, GID and Groups are the identity inside. With User only UID counts, and only whether it is 0.
+	UID, GID uint32
+	Groups   []uint32
+	// Cwd is made if it does not exist; empty means "/".
+	Cwd string
+	// Filters are seccomp programs, loaded in this order.
+	Filters [][]byte
+	// Args and Env are the app's, handed over byte for byte. The command is looked up in the PATH of Env.
+	Args, Env []string
+}
+
+// Dir is a directory to make; see Direct.Seed.
+type Dir struct {
+	Path           string
+	Mode, UID, GID uint32
+}
+
+// Link is a host file to bind; neither path leads through a symlink. Kind is initproc.LinkFile and its like.
+type Link struct {
+	Source, Target string
+	Kind           uint32
+}
+
+// DirectError says why this process could not become the program that starts the app.
+type DirectError struct {
+	Op  string
+	Err error
+}
+
+func (e *DirectError) Error() string { return fmt.Sprintf("start container: %s: %v", e.Op, e.Err) }
+
+// Unwrap gives the cause.
+func (e *DirectError) Unwrap() error { return e.Err }
+
+// Remedy tells the user what to do about it.
+func (e *DirectError) Remedy() string {
+	if e.Err == unix.EACCES || e.Err == unix.EPERM {
+		return "let programs run from memory (sysctl vm.memfd_noexec), or use `engine: libcontainer`"
+	}
+	return "free memory, or check the limits of the session"
+}
+
+// Exec starts the app. It returns only when that failed before there was anything to clean up.
+func (d *Direct) Exec() error {
+	binary, err := initproc.Binary()
+	if err != nil {
+		return err
+	}
+	ops, err := d.ops()
+	if err != nil {
+		return &DirectError{"write its program", err}
+	}
+	program, err := initproc.Sealed("flake-stage", binary, true)
+	if err != nil {
+		return &DirectError{"make memory file", err}
+	}
+	blob, err := initproc.Sealed("flake-program", initproc.Blob(ops), false)
+	if err != nil {
+		return &DirectError{"make memory file", err}
+	}
+	for _, f := range d.inherited(blob) {
+		if _, err := unix.FcntlInt(f.Fd(), unix.F_SETFD, 0); err != nil {
+			return &DirectError{"hand over descriptors", err}
+		}
+	}
+	path := "/proc/self/fd/" + strconv.Itoa(int(program.Fd()))
+	env := []string{initproc.StageEnv + strconv.Itoa(int(blob.Fd()))}
+	// What ps shows of the outer process is the flake's name.
+	return &DirectError{"execute its program", unix.Exec(path, []string{d.Speaker}, env)}
+}
+
+func (d *Direct) inherited(blob *os.File) []*os.File {
+	files := append([]*os.File{blob}, d.Layers...)
+	files = append(files, d.Keep...)
+	if d.Scratch != nil {
+		files = append(files, d.Scratch)
+	}
+	return files
+}
+
+// ops puts together what was planned and what belongs to this start.
+func (d *Direct) ops() ([]byte, error) {
+	if len(d.Layers) == 0 {
+		return nil, fmt.Errorf("no layer")
+	}
+	if len(d.Args) == 0 {
+		return nil, fmt.Errorf("no command")
+	}
+	clone, rest, err := initproc.First(d.Ops)
+	if err != nil {
+		return nil, err
+	}
+	o := &initproc.Ops{}
+	o.Name(d.Speaker, strconv.Quote(d.Args[0]))
+	uid, gid, groups := d.UID, d.GID, d.Groups
+	if d.User {
+		if uid != 0 {
+			uid, gid = uint32(os.Geteuid()), uint32(os.Getegid())
+		} else {
+			gid = 0
+		}
+		groups = nil // the kernel keeps the caller's, and lets nobody set others
+		o.UserNamespace(uid, uint32(os.Geteuid()), gid, uint32(os.Getegid()))
+	} else if groups == nil {
+		groups = []uint32{}
+	}
+	if d.Scratch != nil {
+		o.Scratch(int(d.Scratch.Fd()))
+	}
+	o.Append(clone)
+	d.root(o)
+	o.Append(rest)
+	if d.Cwd != "" && d.Cwd != "/" {
+		o.Cwd(d.Cwd)
+	}
+	o.IDs(uid, gid, groups)
+	o.Run(&initproc.Program{DeathSignal: unix.SIGKILL, Filters: d.Filters, Env: d.Env, Args: d.Args})
+	return o.Bytes()
+}
+
+func handle(f *os.File) initproc.Handle { return initproc.Handle{FD: int(f.Fd()), Path: f.Name()} }
+
+func (d *Direct) root(o *initproc.Ops) {
+	scratch := initproc.Handle{FD: -1}
+	if d.Scratch != nil {
+		scratch = handle(d.Scratch)
+	}
+	var layers []initproc.Handle
+	for _, l := range d.Layers {
+		layers = append(layers, handle(l))
+	}
+	o.Upper(d.Upper, scratch, layers[0].FD, d.Size)
+	for _, s := range d.Seed {
+		if d.User {
+			s.UID, s.GID = initproc.AsIs, initproc.AsIs
+		}
+		o.Seed(s.Path, s.Mode, s.UID, s.GID)
+	}
+	o.Overlay(layers)
+	flags := uint32(0)
+	if d.User {
+		flags = initproc.Recursive // what is mounted below can't be left away in a user namespace
+	}
+	for _, l := range d.Links {
+		o.Link(l.Kind, flags, l.Source, l.Target)
+	}
+}

@@ -1,0 +1,174 @@
+//go:build ignore
+
+/* The app itself: how it is found and executed, and what PID 1 does while it runs. */
+#include "ops.h"
+#include <sys/wait.h>
+
+int own_group, child_ignored;
+char **app_env;
+
+static int next_signal(siginfo_t *info)
+{
+	uint64_t all = ~0ULL;
+
+	return (int)syscall(SYS_rt_sigtimedwait, &all, info, NULL, sizeof(all));
+}
+
+static const char *search_path(void)
+{
+	char **e;
+
+	for (e = app_env; *e; e++)
+		if (strncmp(*e, "PATH=", 5) == 0)
+			return *e + 5;
+	return "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+}
+
+static int try_exec(const char *path, char **argv, uint32_t *exists)
+{
+	int err;
+
+	execve(path, argv, app_env);
+	err = errno;
+	if (err == ENOENT && access(path, F_OK) == 0)
+		*exists = 1;
+	return err;
+}
+
+/* As execvp(3), but without the detour over a shell for ENOEXEC. */
+static void exec_app(char **argv)
+{
+	const char *name = argv[0], *dir, *end;
+	size_t n, len = strlen(name);
+	uint32_t exists = 0;
+	int err = ENOENT, saved = 0;
+	char *buf;
+
+	if (*name == '\0' || strchr(name, '/')) {
+		err = try_exec(name, argv, &exists);
+		goto out;
+	}
+	dir = search_path();
+	buf = malloc(strlen(dir) + len + 3);
+	if (!buf) {
+		err = ENOMEM;
+		goto out;
+	}
+	for (;; dir = end + 1) {
+		end = strchr(dir, ':');
+		if (!end)
+			end = dir + strlen(dir);
+		n = end - dir;
+		if (n == 0)
+			buf[n++] = '.';
+		else
+			memcpy(buf, dir, n);
+		buf[n++] = '/';
+		memcpy(buf + n, name, len + 1);
+		err = try_exec(buf, argv, &exists);
+		if (exists)
+			break;
+		if (err == EACCES)
+			saved = err;
+		else if (err != ENOENT && err != ENOTDIR && err != ENAMETOOLONG && err != ELOOP && err != ESTALE)
+			break;
+		err = ENOENT;
+		if (*end == '\0')
+			break;
+	}
+	if (err == ENOENT && !exists && saved)
+		err = saved;
+out:
+	die_exec(err, exists);
+}
+
+/* Reap everybody; report and leave with the app, upon which the kernel kills the rest. */
+static void reap(pid_t app)
+{
+	int st;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &st, WNOHANG | (speaker ? WUNTRACED | WCONTINUED : 0))) > 0) {
+		if (pid != app)
+			continue;
+		if (WIFSTOPPED(st)) {
+			report(KIND_STOPPED, 0, WSTOPSIG(st), 0);
+			continue;
+		}
+		if (WIFCONTINUED(st)) {
+			report(KIND_CONTINUED, 0, 0, 0);
+			continue;
+		}
+		report(KIND_ENDED, 0, st, 0);
+		_exit(WIFEXITED(st) ? WEXITSTATUS(st) : 128 + WTERMSIG(st));
+	}
+}
+
+/*
+ * In the direct engine init is in the same process group as the app and the outer process, so it gets what is sent to
+ * the group, and so do they: only what the outer process hands on counts. It comes as a real-time signal of its own,
+ * since two equal signals that wait become one.
+ */
+static void forward_carried(pid_t app, int sig, const siginfo_t *si)
+{
+	if (sig == CARRIER && si->si_code == SI_QUEUE && si->si_pid == 0)
+		kill(app, si->si_value.sival_int);
+}
+
+static void forward(pid_t app, int sig, const siginfo_t *si)
+{
+	int outside = si->si_pid == 0;
+
+	/* From the terminal's line discipline: the app is in the same group and has got it too. */
+	if (si->si_code == SI_KERNEL)
+		return;
+	/* The app's group may be orphaned, where the polite stop signals do nothing. */
+	if (outside && (sig == SIGTSTP || sig == SIGTTIN || sig == SIGTTOU))
+		sig = SIGSTOP;
+	/* The engine marks what a terminal would have sent to the whole group. */
+	if (own_group && outside && si->si_code == SI_QUEUE && si->si_value.sival_int == 1)
+		kill(-app, sig);
+	else
+		kill(app, sig);
+}
+
+void run(char **argv, const uint64_t *old_mask)
+{
+	siginfo_t info;
+	pid_t app;
+	int sig;
+
+	if (!argv[0])
+		die(STAGE_FORK, EPROTO);
+	if (!app_env)
+		app_env = calloc(1, sizeof(*app_env));
+	if (!app_env)
+		die(STAGE_FORK, ENOMEM);
+	app = fork();
+	if (app < 0)
+		die(STAGE_FORK, errno);
+	if (app == 0) {
+		if (own_group)
+			setpgid(0, 0);
+		if (child_ignored)
+			signal(SIGCHLD, SIG_IGN);
+		set_mask(old_mask, NULL);
+		exec_app(argv);
+	}
+	if (own_group)
+		setpgid(app, app); /* whoever comes first: a signal to the group must find it */
+	report(KIND_STARTED, 0, 0, 0);
+	/* Don't keep the caller's pipes open: a reader waits for their end. */
+	close(0);
+	close(1);
+	close(2);
+	for (;;) {
+		sig = next_signal(&info);
+		if (sig == SIGCHLD)
+			reap(app);
+		else if (sig > 0 && speaker)
+			forward_carried(app, sig, &info);
+		else if (sig > 0)
+			forward(app, sig, &info);
+	}
+}

@@ -1,0 +1,333 @@
+//go:build ignore
+
+/*
+ * What is mounted in the root. A mount is made with its flags while nobody can see it, then moved to its target, which
+ * is looked up below the root and never outside: an image may hold any symlink.
+ */
+#include "ops.h"
+#include <sys/sysmacros.h>
+
+struct mount_attr {
+	uint64_t set, clear, propagation, userns;
+};
+
+struct open_how {
+	uint64_t flags, mode, resolve;
+};
+
+static int sys_is_hosts;     /* /sys is the host's, for want of rights to mount one */
+static int empty_dir = -1;   /* mount that covers directories */
+
+int resolve(int dir, const char *path, int flags, uint64_t rules)
+{
+	struct open_how h = {flags | O_CLOEXEC, 0, rules | RESOLVE_NO_MAGICLINKS};
+	int fd, tries = 64;
+
+	do /* EAGAIN: something was mounted or renamed somewhere meanwhile */
+		fd = syscall(NR_openat2, dir, path, &h, sizeof(h));
+	while (fd < 0 && (errno == EINTR || errno == EAGAIN) && --tries);
+	return fd;
+}
+
+int set_attrs(int fd, uint64_t attrs, int recursive)
+{
+	struct mount_attr a = {attrs, 0, 0, 0};
+
+	if (attrs & 0x70) /* one of the atime flags replaces another */
+		a.clear = 0x70;
+	return syscall(NR_mount_setattr, fd, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE_ : 0), &a, sizeof(a));
+}
+
+int clone_tree(int dir, const char *path, int recursive)
+{
+	return syscall(NR_open_tree, dir, path,
+		       OPEN_TREE_CLONE | O_CLOEXEC | AT_SYMLINK_NOFOLLOW | (*path ? 0 : AT_EMPTY_PATH) | (recursive ? AT_RECURSIVE_ : 0));
+}
+
+static const char *relative(const char *path)
+{
+	while (*path == '/')
+		path++;
+	return *path ? path : ".";
+}
+
+static uint64_t rules(int flags)
+{
+	return flags & F_FOLLOW ? RESOLVE_IN_ROOT : RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
+}
+
+/* A directory of the root, made with those above it if missing. */
+static int open_dirs(char *path, int flags)
+{
+	int fd = resolve(root, path, O_PATH | O_DIRECTORY, rules(flags)), above = root;
+	char *slash;
+
+	if (fd >= 0 || errno != ENOENT)
+		return fd;
+	slash = strrchr(path, '/');
+	if (slash) {
+		*slash = '\0';
+		above = open_dirs(path, flags);
+		*slash = '/';
+		if (above < 0)
+			return -1;
+	}
+	fd = mkdirat(above, slash ? slash + 1 : path, 0755);
+	if (above != root)
+		close(above);
+	return fd == 0 ? resolve(root, path, O_PATH | O_DIRECTORY, rules(flags)) : -1;
+}
+
+/* The directory that holds path's last component, made if missing; *name is that component. */
+static int find_parent(uint32_t op, const char *path, int flags, const char **name)
+{
+	char b[4096] = ".", *slash;
+	int fd;
+
+	path = relative(path);
+	*name = path;
+	if (strchr(path, '/')) {
+		if (strlen(path) >= sizeof(b))
+			die_at(op, ENAMETOOLONG, "find", path, NULL);
+		strcpy(b, path);
+		slash = strrchr(b, '/');
+		*slash = '\0';
+		*name = path + (slash - b) + 1;
+	}
+	fd = open_dirs(b, flags);
+	if (fd < 0)
+		die_at(op, errno, "find", path, NULL);
+	return fd;
+}
+
+int find_target(uint32_t op, const char *path, int flags, int as_dir)
+{
+	int fd = resolve(root, relative(path), O_PATH, rules(flags)), dir, ok;
+	const char *name;
+
+	if (fd >= 0)
+		return fd;
+	if (errno != ENOENT)
+		die_at(op, errno, "find mount point", path, NULL);
+	dir = find_parent(op, path, flags, &name);
+	ok = as_dir ? mkdirat(dir, name, 0755) : mknodat(dir, name, S_IFREG | 0644, 0);
+	if (ok != 0)
+		die_at(op, errno, "make mount point", path, NULL);
+	close(dir);
+	fd = resolve(root, relative(path), O_PATH, rules(flags));
+	if (fd < 0)
+		die_at(op, errno, "find mount point", path, NULL);
+	return fd;
+}
+
+void attach(uint32_t op, int tree, int target, const char *a, const char *b)
+{
+	if (syscall(NR_move_mount, tree, "", target, "", MOVE_BOTH_EMPTY) != 0)
+		die_at(op, errno, "mount", a, b);
+	close(tree);
+	close(target);
+}
+
+static int is_dir(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static void bind(uint32_t op, const char *source, const char *path, uint32_t attrs, int flags)
+{
+	int tree = syscall(NR_open_tree, AT_FDCWD, source,
+			   OPEN_TREE_CLONE | O_CLOEXEC | (flags & F_RECURSIVE ? AT_RECURSIVE_ : 0));
+
+	if (tree < 0 || (attrs && set_attrs(tree, attrs, flags & F_RECURSIVE) != 0))
+		die_at(op, errno, "bind", source, path);
+	attach(op, tree, find_target(op, path, flags, is_dir(tree)), source, path);
+}
+
+static void link_host(char *p, char *end)
+{
+	uint32_t kind = number(OP_LINK, &p, end), flags = number(OP_LINK, &p, end);
+	const char *source = text(OP_LINK, &p, end), *path = text(OP_LINK, &p, end);
+	struct stat st;
+	int file, tree, target;
+
+	/* Neither end through a symlink: the planner resolved them and judged the outcome. */
+	file = resolve(AT_FDCWD, source, O_PATH | O_NOFOLLOW, RESOLVE_NO_SYMLINKS);
+	if (file < 0 || fstat(file, &st) != 0)
+		die_at(OP_LINK, errno, "link host file", source, NULL);
+	if ((S_ISDIR(st.st_mode) ? LINK_DIR : S_ISREG(st.st_mode) ? LINK_FILE : S_ISSOCK(st.st_mode) ? LINK_SOCKET : 99) != kind)
+		die_at(OP_LINK, ESTALE, "link host file", source, NULL);
+	tree = clone_tree(file, "", flags & F_RECURSIVE);
+	if (tree < 0 || set_attrs(tree, ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV, flags & F_RECURSIVE) != 0)
+		die_at(OP_LINK, errno, "link host file", source, NULL);
+	close(file);
+	target = resolve(root, relative(path), O_PATH, rules(0));
+	if (target < 0)
+		die_at(OP_LINK, errno, "find mount point", path, NULL);
+	attach(OP_LINK, tree, target, source, path);
+}
+
+/* Makes a file system and sets its options, "key=value,key"; -1 with errno. */
+static int make_fs(const char *type, const char *source, char *options, uint32_t attrs, int *fs)
+{
+	char *key, *value, *next;
+	int ok;
+
+	*fs = syscall(NR_fsopen, type, 1);
+	if (*fs < 0 || syscall(NR_fsconfig, *fs, FSCONFIG_SET_STRING_, "source", source, 0) != 0)
+		return -1;
+	for (key = options; *key; key = next) {
+		next = strchrnul(key, ',');
+		if (*next)
+			*next++ = '\0';
+		value = strchr(key, '=');
+		if (value)
+			*value++ = '\0';
+		ok = syscall(NR_fsconfig, *fs, value ? FSCONFIG_SET_STRING_ : FSCONFIG_SET_FLAG_, key, value, 0) == 0;
+		/* With a single id mapped, the group of terminals has no number. */
+		if (!ok && !(errno == EINVAL && !strcmp(key, "gid")))
+			return -1;
+	}
+	if (syscall(NR_fsconfig, *fs, FSCONFIG_CMD_CREATE_, NULL, NULL, 0) != 0)
+		return -1;
+	return syscall(NR_fsmount, *fs, 1, attrs);
+}
+
+static void mount_fs(char *p, char *end)
+{
+	uint32_t attrs = number(OP_MOUNT, &p, end), flags = number(OP_MOUNT, &p, end);
+	char *type = text(OP_MOUNT, &p, end), *source = text(OP_MOUNT, &p, end);
+	char *path = text(OP_MOUNT, &p, end), *options = text(OP_MOUNT, &p, end);
+	int fs = -1, tree = -1;
+
+	if (flags & F_HOST)
+		errno = EPERM;
+	else
+		tree = make_fs(type, source, options, attrs, &fs);
+	/* They belong to whoever owns the network, or the ipc namespace. */
+	if (tree < 0 && errno == EPERM && (!strcmp(type, "sysfs") || !strcmp(type, "mqueue"))) {
+		if (fs >= 0)
+			close(fs);
+		sys_is_hosts |= *type == 's';
+		bind(OP_MOUNT, path, path, attrs, F_RECURSIVE);
+		return;
+	}
+	if (tree < 0)
+		die_log(OP_MOUNT, errno, "mount", path, fs);
+	close(fs);
+	attach(OP_MOUNT, tree, find_target(OP_MOUNT, path, flags, 1), type, path);
+}
+
+static void make_node(char *p, char *end)
+{
+	uint32_t mode = number(OP_NODE, &p, end), major_ = number(OP_NODE, &p, end), minor_ = number(OP_NODE, &p, end);
+	uint32_t uid = number(OP_NODE, &p, end), gid = number(OP_NODE, &p, end), flags = number(OP_NODE, &p, end);
+	const char *path = text(OP_NODE, &p, end), *name;
+	int dir;
+
+	if (!(flags & F_HOST)) {
+		dir = find_parent(OP_NODE, path, 0, &name);
+		if (mknodat(dir, name, mode, makedev(major_, minor_)) == 0) {
+			if ((uid || gid) && fchownat(dir, name, uid, gid, AT_SYMLINK_NOFOLLOW) != 0)
+				die_at(OP_NODE, errno, "make device", path, NULL);
+			close(dir);
+			return;
+		}
+		if (errno != EPERM)
+			die_at(OP_NODE, errno, "make device", path, NULL);
+		close(dir);
+	}
+	bind(OP_NODE, path, path, ATTR_NOSUID | ATTR_NOEXEC, 0);
+}
+
+static void make_symlink(char *p, char *end)
+{
+	const char *to = text(OP_SYMLINK, &p, end), *path = text(OP_SYMLINK, &p, end), *name;
+	int dir = find_parent(OP_SYMLINK, path, 0, &name);
+
+	if (symlinkat(to, dir, name) != 0 && errno != EEXIST)
+		die_at(OP_SYMLINK, errno, "make symlink", path, NULL);
+	close(dir);
+}
+
+/* What is not there needs no cover. */
+static void mask(char *p, char *end)
+{
+	uint32_t flags = number(OP_MASK, &p, end);
+	const char *path = text(OP_MASK, &p, end);
+	int target, tree, fs;
+	char smallest[] = "size=4k,nr_inodes=1";
+
+	if ((flags & F_SYS) && !sys_is_hosts)
+		return;
+	target = resolve(root, relative(path), O_PATH, RESOLVE_IN_ROOT);
+	if (target < 0) {
+		if (errno == ENOENT || errno == ENOTDIR)
+			return;
+		die_at(OP_MASK, errno, "cover", path, NULL);
+	}
+	if (!is_dir(target)) {
+		tree = clone_tree(root, "dev/null", 0);
+	} else if (empty_dir < 0) {
+		tree = make_fs("tmpfs", "tmpfs", smallest, ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC, &fs);
+		if (tree >= 0)
+			close(fs), empty_dir = fcntl(tree, F_DUPFD_CLOEXEC, 3);
+	} else {
+		tree = clone_tree(empty_dir, "", 0);
+	}
+	if (tree < 0)
+		die_at(OP_MASK, errno, "cover", path, NULL);
+	attach(OP_MASK, tree, target, path, NULL);
+}
+
+static void read_only(char *p, char *end)
+{
+	const char *path = text(OP_READONLY, &p, end);
+	int target = resolve(root, relative(path), O_PATH, RESOLVE_IN_ROOT), tree;
+
+	if (target < 0) {
+		if (errno == ENOENT || errno == ENOTDIR)
+			return;
+		die_at(OP_READONLY, errno, "protect", path, NULL);
+	}
+	tree = clone_tree(target, "", 1);
+	if (tree < 0 || set_attrs(tree, ATTR_RDONLY, 1) != 0)
+		die_at(OP_READONLY, errno, "protect", path, NULL);
+	attach(OP_READONLY, tree, target, path, NULL);
+}
+
+void do_mount(uint32_t op, char *p, char *end)
+{
+	uint32_t attrs, flags;
+	const char *source;
+
+	if (root < 0)
+		die(op, EPROTO);
+	switch (op) {
+	case OP_LINK:
+		link_host(p, end);
+		return;
+	case OP_MOUNT:
+		mount_fs(p, end);
+		return;
+	case OP_BIND:
+		attrs = number(op, &p, end);
+		flags = number(op, &p, end);
+		source = text(op, &p, end);
+		bind(op, source, text(op, &p, end), attrs, flags);
+		return;
+	case OP_NODE:
+		make_node(p, end);
+		return;
+	case OP_SYMLINK:
+		make_symlink(p, end);
+		return;
+	case OP_MASK:
+		mask(p, end);
+		return;
+	case OP_READONLY:
+		read_only(p, end);
+		return;
+	}
+}

@@ -1,0 +1,254 @@
+package initproc
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strings"
+)
+
+// The operations of the direct engine; ops.h has the same numbers.
+const (
+	opName     = 16
+	opUserns   = 17
+	opScratch  = 18
+	opClone    = 19
+	opUpper    = 32
+	opSeed     = 33
+	opOverlay  = 34
+	opLink     = 35
+	opMount    = 36
+	opBind     = 37
+	opNode     = 38
+	opSymlink  = 39
+	opMask     = 41
+	opReadonly = 42
+	opPivot    = 43
+	opHostname = 44
+	opLoopback = 45
+	opRlimit   = 46
+	opUmask    = 47
+	opCwd      = 48
+	opCaps     = 49
+	opIDs      = 50
+	opKeyring  = 51
+)
+
+// StageEnv begins the only variable in the environment of the direct engine's program; a descriptor follows.
+const StageEnv = "FLAKE_STAGE="
+
+// Flags of operations on mounts.
+const (
+	// Recursive takes along what is mounted below.
+	Recursive = 1
+	// Follow lets a target lie behind symlinks, which lead to places inside the root only.
+	Follow = 2
+	// Host takes the host's instead of trying to make it.
+	Host = 4
+	// HostSys does it only where /sys is the host's.
+	HostSys = 8
+)
+
+// Kinds of links.
+const (
+	LinkFile   = 0
+	LinkDir    = 1
+	LinkSocket = 2
+)
+
+// Kinds of writable parts.
+const (
+	UpperTmpfs = 0
+	UpperDisk  = 1
+	UpperNone  = 2
+)
+
+// AsIs leaves an id of a seed as it is.
+const AsIs = ^uint32(0)
+
+// Ops is a list of operations of the direct engine in the making. The zero value is empty. Paths are those inside of
+// the container unless said otherwise; missing mount points are made where the root can be written to.
+type Ops struct {
+	b   []byte
+	err error
+}
+
+// Bytes gives the list, to be run by Stage.
+func (o *Ops) Bytes() ([]byte, error) { return o.b, o.err }
+
+// Append adds operations that were made before.
+func (o *Ops) Append(ops []byte) { o.b = append(o.b, ops...) }
+
+// add writes one operation: numbers, then strings, each with a NUL at its end.
+func (o *Ops) add(op uint32, numbers []uint32, words ...string) {
+	payload := make([]byte, 0, 64)
+	for _, n := range numbers {
+		payload = binary.NativeEndian.AppendUint32(payload, n)
+	}
+	for _, w := range words {
+		if strings.IndexByte(w, 0) >= 0 && o.err == nil {
+			o.err = fmt.Errorf("write init program: %q holds a NUL byte", w)
+		}
+		payload = append(append(payload, w...), 0)
+	}
+	o.b = record(o.b, op, payload)
+}
+
+// Name begins a list: who speaks in messages, and the command as they show it.
+func (o *Ops) Name(speaker, command string) { o.add(opName, nil, speaker, command) }
+
+// UserNamespace maps one id each.
+func (o *Ops) UserNamespace(uid, hostUID, gid, hostGID uint32) {
+	o.add(opUserns, []uint32{uid, hostUID, gid, hostGID})
+}
+
+// Scratch names a directory, by a descriptor, that is emptied and removed after the end.
+func (o *Ops) Scratch(fd int) { o.add(opScratch, []uint32{uint32(fd)}) }
+
+// Clone starts PID 1 in new namespaces (CLONE_NEW*) and gives its mounts the propagation (MS_*). All operations but
+// those above are for behind it.
+func (o *Ops) Clone(namespaces, propagation uint32) {
+	o.add(opClone, []uint32{namespaces, propagation})
+}
+
+// Handle is a directory of the host: a descriptor and its path. What is used is at the path, and has to be what the
+// descriptor is of.
+type Handle struct {
+	FD   int
+	Path string
+}
+
+// Upper makes the writable part: in the scratch directory (UpperDisk), like is a descriptor of the directory whose mode
+// and owner the root gets, size that of a tmpfs.
+func (o *Ops) Upper(kind uint32, scratch Handle, like int, size uint64) {
+	o.add(opUpper, []uint32{kind, uint32(scratch.FD), uint32(like), 0,
+		binary.NativeEndian.Uint32(u64(size)), binary.NativeEndian.Uint32(u64(size)[4:])}, scratch.Path)
+}
+
+func u64(v uint64) []byte { return binary.NativeEndian.AppendUint64(nil, v) }
+
+// Seed makes a directory in the writable part before the overlay lies on it.
+func (o *Ops) Seed(path string, mode, uid, gid uint32) {
+	o.add(opSeed, []uint32{mode, uid, gid}, strings.Trim(path, "/"))
+}
+
+// Overlay mounts the root from layers, topmost first.
+func (o *Ops) Overlay(layers []Handle) {
+	numbers, paths := []uint32{uint32(len(layers))}, make([]string, len(layers))
+	for i, l := range layers {
+		numbers = append(numbers, uint32(l.FD))
+		paths[i] = l.Path
+	}
+	o.add(opOverlay, numbers, paths...)
+}
+
+// Link binds a host file read-only. Neither path may lead through a symlink.
+func (o *Ops) Link(kind, flags uint32, source, target string) {
+	o.add(opLink, []uint32{kind, flags}, source, target)
+}
+
+// Mount makes a file system with attributes (MOUNT_ATTR_*) and options ("key=value,key").
+func (o *Ops) Mount(fs, source, target, options string, attrs, flags uint32) {
+	o.add(opMount, []uint32{attrs, flags}, fs, source, target, options)
+}
+
+// Bind shows a file or directory of the host.
+func (o *Ops) Bind(source, target string, attrs, flags uint32) {
+	o.add(opBind, []uint32{attrs, flags}, source, target)
+}
+
+// Node makes a device node, or shows the host's of the same path where that is not allowed.
+func (o *Ops) Node(path string, mode, major, minor, uid, gid, flags uint32) {
+	o.add(opNode, []uint32{mode, major, minor, uid, gid, flags}, path)
+}
+
+// Symlink makes a symlink unless there is something already.
+func (o *Ops) Symlink(text, path string) { o.add(opSymlink, nil, text, path) }
+
+// Mask covers a path, if it is there, with something empty.
+func (o *Ops) Mask(path string, flags uint32) { o.add(opMask, []uint32{flags}, path) }
+
+// ReadOnly makes a path, if it is there, and what is mounted below it read-only.
+func (o *Ops) ReadOnly(path string) { o.add(opReadonly, nil, path) }
+
+// Pivot makes the overlay the root. What comes behind it can't mount.
+func (o *Ops) Pivot(readOnly bool) {
+	var v uint32
+	if readOnly {
+		v = 1
+	}
+	o.add(opPivot, []uint32{v})
+}
+
+// Hostname sets the host name.
+func (o *Ops) Hostname(name string) { o.add(opHostname, nil, name) }
+
+// Loopback brings up the loopback interface.
+func (o *Ops) Loopback() { o.add(opLoopback, nil) }
+
+// Rlimit sets a resource limit.
+func (o *Ops) Rlimit(resource int, soft, hard uint64) {
+	o.b = record(o.b, opRlimit, append(append(u64(uint64(resource)), u64(soft)...), u64(hard)...))
+}
+
+// Umask sets the umask; without it, it is the caller's.
+func (o *Ops) Umask(umask uint32) { o.add(opUmask, []uint32{umask}) }
+
+// Cwd enters the working directory, which is made if missing.
+func (o *Ops) Cwd(path string) { o.add(opCwd, nil, path) }
+
+// Caps are bit sets of capabilities.
+type Caps struct{ Bounding, Effective, Permitted, Inheritable, Ambient uint64 }
+
+// Caps tells the capabilities that IDs leaves.
+func (o *Ops) Caps(c Caps) {
+	var b []byte
+	for _, set := range []uint64{c.Bounding, c.Effective, c.Permitted, c.Inheritable, c.Ambient} {
+		b = append(b, u64(set)...)
+	}
+	o.b = record(o.b, opCaps, b)
+}
+
+// IDs sets user, group and supplementary groups; the latter stay as they are when groups is nil.
+func (o *Ops) IDs(uid, gid uint32, groups []uint32) {
+	set := uint32(0)
+	if groups != nil {
+		set = 1
+	}
+	o.add(opIDs, append([]uint32{uid, gid, set}, groups...))
+}
+
+// Keyring leaves the caller's session keyring.
+func (o *Ops) Keyring() { o.add(opKeyring, nil) }
+
+// NoNewPrivs sets no_new_privs.
+func (o *Ops) NoNewPrivs() { o.add(opNoPrivs, nil) }
+
+// Run ends a list: what comes between the rights and the app. Its fields Stdio and OwnGroup have no meaning here.
+func (o *Ops) Run(p *Program) {
+	b, err := p.body(nil)
+	if err != nil && o.err == nil {
+		o.err = err
+	}
+	o.Append(b)
+}
+
+// First splits a list behind its first operation.
+func First(ops []byte) (first, rest []byte, err error) {
+	if len(ops) < recordSize {
+		return nil, nil, fmt.Errorf("read operations: no operation in %d bytes", len(ops))
+	}
+	n := recordSize + int(binary.NativeEndian.Uint32(ops[4:]))
+	n = (n + alignment - 1) / alignment * alignment
+	if n > len(ops) {
+		return nil, nil, fmt.Errorf("read operations: cut short")
+	}
+	return ops[:n], ops[n:], nil
+}
+
+// Blob wraps a list for the program to read.
+func Blob(ops []byte) []byte {
+	b := make([]byte, headerSize, headerSize+len(ops))
+	binary.NativeEndian.PutUint32(b, magic)
+	binary.NativeEndian.PutUint32(b[4:], uint32(headerSize+len(ops)))
+	return append(b, ops...)
+}

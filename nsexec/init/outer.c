@@ -1,0 +1,257 @@
+//go:build ignore
+
+/*
+ * The outer process of the direct engine: what the launcher turns into, with the same pid, so that the caller's shell
+ * waits for it. It makes the namespaces, starts PID 1 in them, hands on signals, and ends as the app did. It stays in
+ * the caller's mount namespace, session and process group, and keeps the locks on the layers as open descriptors.
+ */
+#include "ops.h"
+#include <dirent.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#ifndef F_SETSIG
+#define F_SETSIG 10
+#endif
+
+static int scratch = -1;
+
+void set_scratch(int fd)
+{
+	scratch = fd;
+}
+
+static void write_file(const char *path, const char *data, size_t n)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, data, n) != (ssize_t)n)
+		die_at(OP_USERNS, errno, "map the user's id in", path, NULL);
+	close(fd);
+}
+
+static void write_map(const char *path, uint32_t inside, uint32_t outside)
+{
+	char b[64];
+
+	write_file(path, b, snprintf(b, sizeof(b), "%u %u 1\n", inside, outside));
+}
+
+/* One id is all that a user may map without help, and all that is needed. */
+void do_userns(char *p, char *end)
+{
+	uint32_t uid = number(OP_USERNS, &p, end), host_uid = number(OP_USERNS, &p, end);
+	uint32_t gid = number(OP_USERNS, &p, end), host_gid = number(OP_USERNS, &p, end);
+
+	own_userns = 1;
+	if (syscall(SYS_unshare, NEWUSER) != 0)
+		die(OP_USERNS, errno);
+	write_file("/proc/self/setgroups", "deny", 4);
+	write_map("/proc/self/uid_map", uid, host_uid);
+	write_map("/proc/self/gid_map", gid, host_gid);
+}
+
+static void empty(int dir, int depth)
+{
+	DIR *d = fdopendir(dir);
+	struct dirent *e;
+	int sub;
+
+	if (!d) {
+		close(dir);
+		return;
+	}
+	while ((e = readdir(d))) {
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+			continue;
+		if (unlinkat(dirfd(d), e->d_name, 0) == 0 || errno != EISDIR || depth == 0)
+			continue;
+		/* The app may have taken its own rights away. */
+		sub = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (sub < 0 && fchmodat(dirfd(d), e->d_name, 0700, 0) == 0)
+			sub = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (sub < 0)
+			continue;
+		fchmod(sub, 0700);
+		empty(sub, depth - 1);
+		unlinkat(dirfd(d), e->d_name, AT_REMOVEDIR);
+	}
+	closedir(d);
+}
+
+/*
+ * What is left of a writable part on disk. Nobody but us can reach it any more. What can't be removed here (very deep
+ * trees) stays for the store's sweep, which takes everything whose lock nobody holds.
+ */
+static void remove_scratch(void)
+{
+	char self[64], path[4096];
+	ssize_t n;
+
+	if (scratch < 0)
+		return;
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", scratch);
+	n = readlink(self, path, sizeof(path) - 1);
+	empty(fcntl(scratch, F_DUPFD_CLOEXEC, 3), 900);
+	if (n > 0) {
+		path[n] = '\0';
+		rmdir(path);
+	}
+}
+
+static void unblock(int sig)
+{
+	uint64_t one = 1ULL << (sig - 1);
+
+	syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &one, NULL, sizeof(one));
+}
+
+/* End as the app did, so that a shell sees what it would have seen of the app; the core dump was the app's. */
+static void leave(int status) __attribute__((noreturn));
+static void leave(int status)
+{
+	struct rlimit none = {0, 0};
+	int sig = WTERMSIG(status);
+
+	remove_scratch();
+	if (WIFEXITED(status))
+		_exit(WEXITSTATUS(status));
+	setrlimit(RLIMIT_CORE, &none);
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	signal(sig, SIG_DFL);
+	unblock(sig);
+	kill(getpid(), sig);
+	_exit(128 + sig);
+}
+
+/*
+ * What a terminal sends goes to its whole foreground group: the app has got it already. Other signals of the kernel
+ * (a timer that was set before we were executed) and everything that somebody sends are for the app.
+ */
+static void relay(pid_t pid1, const struct signalfd_siginfo *in)
+{
+	siginfo_t info;
+	int sig = in->ssi_signo;
+
+	if (sig == SIGCHLD || in->ssi_code > SI_KERNEL)
+		return;
+	if (in->ssi_code > 0 && in->ssi_code < SI_KERNEL)
+		return; /* our own wake-up, see stop() */
+	if (in->ssi_code == SI_KERNEL)
+		switch (sig) {
+		case SIGINT: case SIGQUIT: case SIGTSTP: case SIGTTIN: case SIGTTOU: case SIGHUP: case SIGCONT: case SIGWINCH:
+			return;
+		}
+	memset(&info, 0, sizeof(info));
+	info.si_signo = CARRIER;
+	info.si_code = SI_QUEUE;
+	info.si_pid = getpid();
+	info.si_uid = getuid();
+	info.si_value.sival_int = sig;
+	syscall(SYS_rt_sigqueueinfo, pid1, CARRIER, &info);
+}
+
+/*
+ * The app was stopped: stop as well, and so the caller's shell sees a stopped job. Should the app be continued or
+ * killed meanwhile by somebody who does not know of us, the pipe wakes us.
+ */
+static void stop(int pipe, int sig)
+{
+	struct pollfd p = {pipe, POLLIN, 0};
+	uint64_t all = ~0ULL;
+
+	fcntl(pipe, F_SETOWN, getpid());
+	fcntl(pipe, F_SETSIG, SIGCONT);
+	fcntl(pipe, F_SETFL, O_ASYNC);
+	signal(sig, SIG_DFL);
+	/* Blocked it waits, and a SIGCONT that comes meanwhile takes it back. */
+	if (sig != SIGSTOP)
+		kill(getpid(), sig);
+	if (poll(&p, 1, 0) == 0) {
+		if (sig == SIGSTOP)
+			kill(getpid(), sig);
+		else
+			unblock(sig);
+		set_mask(&all, NULL);
+	} else if (sig != SIGSTOP) {
+		syscall(SYS_rt_sigtimedwait, &(uint64_t){1ULL << (sig - 1)}, NULL, &(struct timespec){0, 0}, sizeof(all));
+	}
+	fcntl(pipe, F_SETFL, 0);
+}
+
+static void watch(pid_t pid1, int pipe, int signals)
+{
+	struct pollfd p[2] = {{pipe, POLLIN, 0}, {signals, POLLIN, 0}};
+	struct signalfd_siginfo info;
+	int status = 0, decided = 0, st;
+	struct report r;
+	ssize_t n;
+
+	for (;;) {
+		if (poll(p, 2, -1) < 0)
+			continue;
+		if ((p[1].revents & POLLIN) && read(signals, &info, sizeof(info)) == sizeof(info))
+			relay(pid1, &info);
+		if (!p[0].revents)
+			continue;
+		n = read(pipe, &r, sizeof(r));
+		if (n != sizeof(r))
+			break;
+		if (r.kind == KIND_STOPPED) {
+			stop(pipe, r.value);
+		} else if (r.kind == KIND_FAILED && !decided) {
+			decided = 1;
+			status = 125 << 8;
+			if (r.op == OP_RUN)
+				status = (r.value == ENOENT || r.value == ENOTDIR ? 127 : 126) << 8;
+		} else if (r.kind == KIND_ENDED && !decided) {
+			decided = 1;
+			status = r.value;
+		}
+	}
+	/* The end of the pipe is not yet the end of what was mounted. */
+	while (waitpid(pid1, &st, 0) < 0 && errno == EINTR)
+		;
+	if (!decided) /* killed before it could report: for want of memory, or from outside */
+		status = WIFSIGNALED(st) ? st : 125 << 8;
+	leave(status);
+}
+
+/* Returns in PID 1 only. */
+void do_clone(char *p, char *end)
+{
+	uint32_t flags = number(OP_CLONE, &p, end), propagation = number(OP_CLONE, &p, end);
+	uint64_t all = ~0ULL;
+	int fds[2], signals;
+	pid_t pid;
+
+	if (pipe2(fds, O_CLOEXEC) != 0)
+		die(OP_CLONE, errno);
+	signals = syscall(SYS_signalfd4, -1, &all, sizeof(all), O_CLOEXEC | O_NONBLOCK);
+	if (signals < 0)
+		die(OP_CLONE, errno);
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	pid = syscall(SYS_clone, (unsigned long)flags | SIGCHLD, 0UL, 0UL, 0UL, 0UL);
+	if (pid < 0)
+		die(OP_CLONE, errno);
+	if (pid > 0) {
+		close(fds[1]);
+		/* Don't keep the caller's pipes open: a reader waits for their end. */
+		close(0);
+		close(1);
+		close(2);
+		watch(pid, fds[0], signals);
+	}
+	is_outer = 0;
+	close(fds[0]);
+	close(signals);
+	status_fd = fds[1];
+	prctl(PR_SET_NAME, "flake-init", 0, 0, 0);
+	if (syscall(SYS_mount, NULL, "/", NULL, (unsigned long)propagation, NULL) != 0)
+		die_at(OP_CLONE, errno, "detach mount namespace", NULL, NULL);
+}

@@ -1,0 +1,251 @@
+//go:build ignore
+
+/*
+ * The root of the container: the writable part, the overlay, and how it becomes /.
+ *
+ * Nothing is made on the host. What has to be mounted somewhere for a while is mounted over the / of our own mount
+ * namespace, where absolute paths do not see it: they start at the root directory below.
+ */
+#include "ops.h"
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/xattr.h>
+
+#define MAX_LAYERS 500 /* OVL_MAX_STACK */
+
+int root = -1; /* the mounted overlay */
+int base = -1; /* directory that holds upper/, work/ and root/ */
+static int upper = -1;
+static struct upper how;
+static mode_t callers_umask;
+
+static int fs_string(int fs, const char *key, const char *value)
+{
+	return syscall(NR_fsconfig, fs, value ? FSCONFIG_SET_STRING_ : FSCONFIG_SET_FLAG_, key, value, 0);
+}
+
+static int make(int dir, const char *name, mode_t mode)
+{
+	int fd;
+
+	if (mkdirat(dir, name, mode) != 0 && errno != EEXIST)
+		return -1;
+	fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd;
+}
+
+static void mount_tmpfs(void)
+{
+	char size[24];
+	int fs = syscall(NR_fsopen, "tmpfs", 1);
+
+	if (fs < 0)
+		die(OP_UPPER, errno);
+	if (how.size) {
+		snprintf(size, sizeof(size), "%llu", (unsigned long long)how.size);
+		if (fs_string(fs, "size", size) != 0)
+			die(OP_UPPER, errno);
+	}
+	if (fs_string(fs, "mode", "0700") != 0 || syscall(NR_fsconfig, fs, FSCONFIG_CMD_CREATE_, NULL, NULL, 0) != 0)
+		die(OP_UPPER, errno);
+	base = syscall(NR_fsmount, fs, 1, 0);
+	close(fs);
+	/* overlayfs takes no layer from a mount that is attached nowhere */
+	if (base < 0 || syscall(NR_move_mount, base, "", AT_FDCWD, "/", MOVE_FROM_EMPTY) != 0)
+		die(OP_UPPER, errno);
+}
+
+/*
+ * overlayfs takes only what is mounted in our own mount namespace. The launcher opened it in the host's, and holds the
+ * lock on what it opened.
+ */
+static int reopen(uint32_t op, int fd, const char *path)
+{
+	int again = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct stat a, b;
+
+	if (again < 0 || fstat(fd, &a) != 0 || fstat(again, &b) != 0)
+		die_at(op, errno, "open", path, NULL);
+	if (a.st_dev != b.st_dev || a.st_ino != b.st_ino)
+		die_at(op, ESTALE, "open", path, NULL);
+	return again;
+}
+
+/*
+ * Without user.* attributes overlayfs mounts, and then answers EIO when a directory of a layer is removed (tmpfs has
+ * them since 6.6).
+ */
+static void probe_xattr(int work)
+{
+	if (fsetxattr(work, "user.overlay.probe", "y", 1, 0) != 0)
+		die_at(OP_UPPER, errno, "use user attributes in the writable part", NULL, NULL);
+	fremovexattr(work, "user.overlay.probe");
+}
+
+void do_upper(char *p, char *end)
+{
+	const char *path;
+	struct stat st;
+	int work;
+
+	if (end - p < (ssize_t)sizeof(how))
+		die(OP_UPPER, EPROTO);
+	memcpy(&how, p, sizeof(how));
+	p += sizeof(how);
+	path = text(OP_UPPER, &p, end);
+	callers_umask = umask(0); /* modes are meant as they are given */
+	if (how.kind == UPPER_DISK)
+		base = reopen(OP_UPPER, how.scratch, path);
+	else
+		mount_tmpfs();
+	if (fstat(how.like, &st) != 0)
+		die(OP_UPPER, errno);
+	upper = make(base, "upper", 0700);
+	work = make(base, "work", 0700);
+	if (upper < 0 || work < 0 || mkdirat(base, "root", 0700) != 0)
+		die(OP_UPPER, errno);
+	/* The owner of a store that is not the caller's has no number here. The caller stands in, who may not write. */
+	if (own_userns && st.st_uid != geteuid())
+		st.st_mode &= ~0222;
+	else if (!own_userns && (st.st_uid != 0 || st.st_gid != 0) && fchown(upper, st.st_uid, st.st_gid) != 0 && errno != EINVAL)
+		die(OP_UPPER, errno);
+	if (fchmod(upper, st.st_mode & 07777) != 0)
+		die(OP_UPPER, errno);
+	if (how.kind != UPPER_NONE)
+		probe_xattr(work);
+	close(work);
+}
+
+/* A directory of the upper, which is there before the overlay is; one that is there already stays as it is. */
+void do_seed(char *p, char *end)
+{
+	uint32_t mode = number(OP_SEED, &p, end), uid = number(OP_SEED, &p, end), gid = number(OP_SEED, &p, end);
+	char *path = text(OP_SEED, &p, end), *slash = strrchr(path, '/');
+	int parent = upper;
+
+	if (slash) {
+		*slash = '\0';
+		parent = resolve(upper, path, O_RDONLY | O_DIRECTORY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+		*slash = '/';
+		if (parent < 0)
+			die_at(OP_SEED, errno, "make directory", path, NULL);
+	}
+	if (mkdirat(parent, slash ? slash + 1 : path, mode) != 0) {
+		if (errno != EEXIST)
+			die_at(OP_SEED, errno, "make directory", path, NULL);
+	} else if (uid != ~0u) {
+		if (fchownat(parent, slash ? slash + 1 : path, uid, gid, AT_SYMLINK_NOFOLLOW) != 0 ||
+		    fchmodat(parent, slash ? slash + 1 : path, mode, 0) != 0) /* a change of owner clears setgid */
+			die_at(OP_SEED, errno, "make directory", path, NULL);
+	}
+	if (parent != upper)
+		close(parent);
+}
+
+static void fd_path(char *b, size_t n, int fd, const char *name)
+{
+	snprintf(b, n, "/proc/self/fd/%d%s%s", fd, *name ? "/" : "", name);
+}
+
+/* One lowerdir+ for each layer (Linux 6.7). Returns the mount, attached nowhere; *fs is for what the kernel said. */
+static int new_overlay(const int32_t *layers, int n, int *fs)
+{
+	char b[64];
+	int i;
+
+	*fs = syscall(NR_fsopen, "overlay", 1);
+	if (*fs < 0 || fs_string(*fs, "source", "overlay") != 0 || fs_string(*fs, "userxattr", NULL) != 0)
+		return -1;
+	if (how.kind == UPPER_NONE) {
+		fd_path(b, sizeof(b), upper, "");
+		if (fs_string(*fs, "lowerdir+", b) != 0)
+			return -1;
+	}
+	for (i = 0; i < n; i++) {
+		fd_path(b, sizeof(b), layers[i], "");
+		if (fs_string(*fs, "lowerdir+", b) != 0)
+			return -1;
+	}
+	if (how.kind != UPPER_NONE) {
+		fd_path(b, sizeof(b), base, "upper");
+		if (fs_string(*fs, "upperdir", b) != 0)
+			return -1;
+		fd_path(b, sizeof(b), base, "work");
+		if (fs_string(*fs, "workdir", b) != 0)
+			return -1;
+	}
+	if (syscall(NR_fsconfig, *fs, FSCONFIG_CMD_CREATE_, NULL, NULL, 0) != 0)
+		return -1;
+	/* No device node of an image may work: /dev is our own. */
+	return syscall(NR_fsmount, *fs, 1, ATTR_NODEV);
+}
+
+/* mount(2) (userxattr: Linux 5.11), whose options have to fit into a page. */
+static void classic_overlay(const int32_t *layers, int n, int err, int fs)
+{
+	static char data[16384];
+	size_t at = 0, max = sysconf(_SC_PAGESIZE) < (long)sizeof(data) ? sysconf(_SC_PAGESIZE) : (long)sizeof(data);
+	char target[64], separator = '=';
+	int i;
+
+	at = snprintf(data, sizeof(data), "userxattr,lowerdir");
+	for (i = how.kind == UPPER_NONE ? -1 : 0; i < n && at < max; i++, separator = ':')
+		at += snprintf(data + at, sizeof(data) - at, "%c/proc/self/fd/%d", separator, i < 0 ? upper : layers[i]);
+	if (how.kind != UPPER_NONE && at < max)
+		at += snprintf(data + at, sizeof(data) - at, ",upperdir=/proc/self/fd/%d/upper,workdir=/proc/self/fd/%d/work", base, base);
+	fd_path(target, sizeof(target), base, "root");
+	if (at >= max || mount("overlay", target, "overlay", MS_NODEV, data) != 0)
+		die_log(OP_OVERLAY, err, "mount overlay", NULL, fs); /* the newer interface's reason says more */
+	root = openat(base, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0)
+		die(OP_OVERLAY, errno);
+}
+
+void do_overlay(char *p, char *end)
+{
+	uint32_t n = number(OP_OVERLAY, &p, end), i;
+	int32_t layers[MAX_LAYERS];
+	int fs, point, err;
+
+	if (n < 1 || n >= MAX_LAYERS || upper < 0)
+		die(OP_OVERLAY, EPROTO);
+	for (i = 0; i < n; i++)
+		layers[i] = number(OP_OVERLAY, &p, end);
+	for (i = 0; i < n; i++)
+		layers[i] = reopen(OP_OVERLAY, layers[i], text(OP_OVERLAY, &p, end));
+	root = new_overlay(layers, n, &fs);
+	if (root < 0) {
+		err = errno;
+		/* What an older interface could do better. */
+		if (err != ENOSYS && err != EINVAL && err != EOPNOTSUPP && err != EPERM && err != ENODEV)
+			die_log(OP_OVERLAY, err, "mount overlay", NULL, fs);
+		classic_overlay(layers, n, err, fs);
+		close(fs);
+		return;
+	}
+	close(fs);
+	point = openat(base, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (point < 0 || syscall(NR_move_mount, root, "", point, "", MOVE_BOTH_EMPTY) != 0)
+		die(OP_OVERLAY, errno);
+	close(point);
+}
+
+/* What was the root, and what is mounted over it, goes away with the old one. No descriptor of the host's is left. */
+void do_pivot(char *p, char *end)
+{
+	uint32_t read_only = number(OP_PIVOT, &p, end);
+
+	if (fchdir(root) != 0 || syscall(SYS_pivot_root, ".", ".") != 0)
+		die(OP_PIVOT, errno);
+	/* On top of us lies the old root now, and on top of that the tmpfs that was mounted over it. */
+	if (how.kind != UPPER_DISK && umount2(".", MNT_DETACH) != 0)
+		die(OP_PIVOT, errno);
+	if (umount2(".", MNT_DETACH) != 0 || chdir("/") != 0)
+		die(OP_PIVOT, errno);
+	close_rest();
+	root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0 || (read_only && set_attrs(root, ATTR_RDONLY, 0) != 0))
+		die(OP_PIVOT, errno);
+	close(root);
+	umask(callers_umask);
+}
