@@ -3,13 +3,15 @@
 // at them live. FORMAT.md beside this file describes the layout, who writes
 // what and when, and the locks.
 //
-// It offers three things:
+// It offers four things:
 //
 //   - reading: [Open], [Store.Resolve], [Store.Image], [Store.Images];
 //   - the write primitives that rootfs/pull, rootfs/gc and the plan compiler
 //     are made of: [Store.Writing], [Store.Temp], [Store.LockLayer],
 //     [Store.CommitLayer], [Store.PutImage], [Store.SetRef],
 //     [Store.RetireLayer], [Store.RemoveTree];
+//   - [Set]: the caller's own store together with root's and others, read in
+//     place;
 //   - [View], which answers what a stack of layers looks like once merged,
 //     without mounting anything.
 //
@@ -27,7 +29,7 @@
 //	unlock, err := s.LockLayer(ctx, key)      // per layer
 //	if !s.HasLayer(id) {
 //		t, err := s.Temp("layer")             // unpack into t.Dir()
-//		err = s.CommitLayer(t.Dir(), id)      // sync + rename
+//		err = s.CommitLayer(t.Dir(), id)      // sync + rename; CommitLayerOwners if unpacked without privileges
 //		t.Close()
 //	}
 //	unlock()

@@ -41,7 +41,7 @@ type VersionError struct {
 }
 
 func (e *VersionError) Error() string {
-	return fmt.Sprintf("open store %q: format version %q, this program reads %s", e.Root, e.Found, formatVersion)
+	return fmt.Sprintf("open store %q: format version %q, this program reads %s and %s", e.Root, e.Found, oldVersion, formatVersion)
 }
 
 // Remedy says what the user can do.
@@ -54,6 +54,8 @@ func (e *VersionError) Remedy() string {
 type UnsafeRootError struct {
 	Root   string
 	Reason string
+
+	remedy string
 }
 
 func (e *UnsafeRootError) Error() string {
@@ -61,15 +63,44 @@ func (e *UnsafeRootError) Error() string {
 }
 
 // Remedy says what the user can do.
-func (e *UnsafeRootError) Remedy() string {
-	return "the store must be a real directory that only its owner (you or root) can write; set FLAKES_ROOT to use another"
+func (e *UnsafeRootError) Remedy() string { return e.remedy }
+
+// AccessError says that the caller cannot use the store for what he wants: it
+// is another's, or the disk it lies on is full or read-only. It matches its
+// cause.
+type AccessError struct {
+	Op   string // open, create or write to
+	Root string
+	Err  error
+
+	remedy string
 }
+
+func (e *AccessError) Error() string {
+	return fmt.Sprintf("%s store %q: %v", e.Op, e.Root, e.Err)
+}
+
+// Unwrap gives the cause.
+func (e *AccessError) Unwrap() error { return e.Err }
+
+// Remedy says what the user can do.
+func (e *AccessError) Remedy() string { return e.remedy }
 
 // NotFoundError says that no stored image answers to Name. It matches
 // [fs.ErrNotExist].
-type NotFoundError struct{ Name string }
+type NotFoundError struct {
+	Name string
+	// Unread are additional stores that the caller may not read and that
+	// could have it, see [Set].
+	Unread []string
+}
 
-func (e *NotFoundError) Error() string { return fmt.Sprintf("image %q is not in the store", e.Name) }
+func (e *NotFoundError) Error() string {
+	if len(e.Unread) > 0 {
+		return fmt.Sprintf("image %q is not in the store, and %s cannot be read", e.Name, strings.Join(e.Unread, ", "))
+	}
+	return fmt.Sprintf("image %q is not in the store", e.Name)
+}
 
 // Is makes errors.Is(err, fs.ErrNotExist) true.
 func (e *NotFoundError) Is(target error) bool { return target == fs.ErrNotExist }

@@ -91,12 +91,13 @@ type Ref struct {
 	Digest digest.Digest
 }
 
-// LayerDirs gives the unpacked layers, bottom first. See [TrimOpaque] for what
-// to do before a list of layers is mounted.
+// LayerDirs gives the directories of the unpacked layers, bottom first: for root
+// there can be more of them than layers, see [Store.LayerParts]. See
+// [TrimOpaque] for what to do before such a list is mounted.
 func (i *Image) LayerDirs(s *Store) []string {
-	dirs := make([]string, len(i.Layers))
-	for n, l := range i.Layers {
-		dirs[n] = s.LayerDir(l.ID)
+	dirs := make([]string, 0, 2*len(i.Layers))
+	for _, l := range i.Layers {
+		dirs = append(dirs, s.LayerParts(l.ID)...)
 	}
 	return dirs
 }

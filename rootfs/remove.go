@@ -12,48 +12,82 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// RetireLayer removes a layer that nothing is using. Every start, every plan
-// compilation and every [View] holds a shared lock on the layer directories it
-// reads; where one is held the layer stays and removed is false. Otherwise the
-// layer is gone from its place at once, and its content before the call
-// returns; a crash in between leaves work for [Store.SweepTemp]. An absent
-// layer gives an error that matches [fs.ErrNotExist].
+// RetireLayer removes a layer that nothing is using, and all that belongs to
+// it. Every start, every plan compilation and every [View] holds a shared lock
+// on the layer directories it reads; where one is held the layer stays and
+// removed is false. Otherwise the layer is gone from its place at once, and its
+// content before the call returns; a crash in between leaves work for
+// [Store.SweepTemp] and [Store.SweepLeftovers]. An absent layer gives an error
+// that matches [fs.ErrNotExist].
 func (s *Store) RetireLayer(id string) (removed bool, err error) {
 	if err := checkID(id); err != nil {
 		return false, fmt.Errorf("retire layer: %w", err)
 	}
-	return s.retire(s.LayerDir(id))
+	dirs := []string{s.LayerDir(id)}
+	if private := s.privateDir(id); exists(private) {
+		dirs = append(dirs, private)
+	}
+	if removed, err = s.retire(dirs...); err != nil || !removed {
+		return removed, err
+	}
+	return true, s.discard(s.OwnersFile(id))
 }
 
-// retire removes a directory that is one of many in its parent, unless somebody
-// holds a lock on it.
-func (s *Store) retire(dir string) (removed bool, err error) {
-	f, err := openDirAt(unix.AT_FDCWD, dir)
-	if errors.Is(err, fs.ErrPermission) {
-		if f, err = openUnreadable(unix.AT_FDCWD, dir); err == nil {
-			defer f.Close()
-			f, err = openDirAt(unix.AT_FDCWD, dir)
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// retire removes directories that belong together, the one that says that the
+// others are there first, unless somebody holds a lock on one of them.
+func (s *Store) retire(dirs ...string) (removed bool, err error) {
+	var locked []*os.File
+	defer func() { // the locks are held until the content is gone
+		for _, f := range locked {
+			f.Close()
 		}
-	}
-	if err != nil {
-		return false, fmt.Errorf("retire layer: %w", err)
-	}
-	defer f.Close() // the lock is held until the content is gone
-	if ok, err := tryLock(f, unix.LOCK_EX); err != nil || !ok {
-		return false, err
+	}()
+	for _, dir := range dirs {
+		f, err := openOwn(dir)
+		if err != nil {
+			return false, fmt.Errorf("retire layer: %w", err)
+		}
+		locked = append(locked, f)
+		if ok, err := tryLock(f, unix.LOCK_EX); err != nil || !ok {
+			return false, err
+		}
 	}
 	t, err := s.Temp("old-layer")
 	if err != nil {
 		return false, err
 	}
 	defer func() { err = errors.Join(err, t.Close()) }()
-	if _, err := makeMovable(f); err != nil {
-		return false, fmt.Errorf("retire layer: %w", err)
+	for i, dir := range dirs {
+		if _, err := makeMovable(locked[i]); err != nil {
+			return false, fmt.Errorf("retire layer: %w", err)
+		}
+		if err := os.Rename(dir, filepath.Join(t.Dir(), fmt.Sprintf("%d-%s", i, filepath.Base(dir)))); err != nil {
+			return false, fmt.Errorf("retire layer: %w", err)
+		}
+		if err := syncDir(filepath.Dir(dir)); err != nil {
+			return false, err
+		}
 	}
-	if err := os.Rename(dir, filepath.Join(t.Dir(), filepath.Base(dir))); err != nil {
-		return false, fmt.Errorf("retire layer: %w", err)
+	return true, nil
+}
+
+// openOwn opens a directory of ours, whatever its mode.
+func openOwn(dir string) (*os.File, error) {
+	f, err := openDirAt(unix.AT_FDCWD, dir)
+	if !errors.Is(err, fs.ErrPermission) {
+		return f, err
 	}
-	return true, syncDir(filepath.Dir(dir))
+	unreadable, err := openUnreadable(unix.AT_FDCWD, dir)
+	if err != nil {
+		return nil, err
+	}
+	defer unreadable.Close()
+	return openDirAt(unix.AT_FDCWD, dir)
 }
 
 // RemoveTree removes a file or a tree below the store's root; an absent one is

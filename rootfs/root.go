@@ -1,17 +1,24 @@
 package rootfs
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
 )
 
 const (
 	envRoot     = "FLAKES_ROOT"
 	envXDGData  = "XDG_DATA_HOME" // XDG Base Directory: relative values are ignored
-	systemRoot  = "/var/lib/flakes"
 	userDirName = "flakes"
 )
+
+// SystemRoot is root's store, which everybody may read.
+const SystemRoot = "/var/lib/flakes"
 
 // DefaultRoot says where the caller's store is: $FLAKES_ROOT whoever calls,
 // else /var/lib/flakes for root, else $XDG_DATA_HOME/flakes, else
@@ -26,7 +33,7 @@ func DefaultRoot(getenv func(string) string, euid int) (string, error) {
 		return filepath.Clean(r), nil
 	}
 	if euid == 0 {
-		return systemRoot, nil
+		return SystemRoot, nil
 	}
 	if d := getenv(envXDGData); filepath.IsAbs(d) {
 		return filepath.Join(d, userDirName), nil
@@ -36,3 +43,25 @@ func DefaultRoot(getenv func(string) string, euid int) (string, error) {
 	}
 	return "", errors.New("find store: none of FLAKES_ROOT, XDG_DATA_HOME and HOME is set to an absolute path")
 }
+
+// Privileged says that the caller can give files to other users: root, unless
+// in a user namespace that has but one id. What is not privileged unpacks with
+// a side file of owners, and has a store for himself.
+var Privileged = sync.OnceValue(func() bool {
+	if os.Geteuid() != 0 {
+		return false
+	}
+	f, err := os.Open("/proc/self/uid_map")
+	if err != nil {
+		return true // no proc: no namespaces that we know of
+	}
+	defer f.Close()
+	ids := uint64(0)
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		if fields := strings.Fields(lines.Text()); len(fields) == 3 {
+			n, _ := strconv.ParseUint(fields[2], 10, 64)
+			ids += n
+		}
+	}
+	return ids > 1
+})

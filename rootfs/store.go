@@ -14,10 +14,16 @@ import (
 
 // The names below the root; FORMAT.md describes each.
 const (
-	formatVersion = "1"
+	formatVersion = "2"
+	// oldVersion is what Create brings up to date; Open reads it as it is.
+	oldVersion = "1"
 
 	versionFile      = "version"
+	layersTop        = "layers"
 	layersDir        = "layers/sha256"
+	ownersDir        = "owners/sha256"
+	privateTop       = "private"
+	privateDir       = "private/sha256"
 	imagesDir        = "images/sha256"
 	refsDir          = "refs"
 	sourcesDir       = "sources"
@@ -31,21 +37,35 @@ const (
 	maxSmallFile = 1024
 )
 
-// ownDirs are the directories a writer needs, with their modes. What holds
-// unpacked layers is closed to other users: it may contain set-uid programs
-// of old images, which nobody should be able to run by path on the host
-// (decisions/0002).
-var ownDirs = []struct {
+// ownDir is a directory that a writer needs, and its mode.
+type ownDir struct {
 	path string
 	mode fs.FileMode
-}{
-	{"layers", 0o700},
-	{layersDir, 0o700},
-	{"images", 0o755},
-	{imagesDir, 0o755},
-	{refsDir, 0o755},
-	{sourcesDir, 0o755},
-	{tmpDir, 0o700},
+}
+
+// ownDirs lists them. Root's layers are for everybody (decisions/0004). Nobody
+// but he himself needs those of another user: there everything belongs to him,
+// world-writable directories as in every image included.
+func ownDirs(privileged bool) []ownDir {
+	layers := fs.FileMode(0o700)
+	if privileged {
+		layers = 0o755
+	}
+	return []ownDir{
+		{layersTop, layers},
+		{layersDir, layers},
+		{"owners", layers},
+		{ownersDir, layers},
+		{privateTop, 0o700},
+		{privateDir, 0o700},
+		{"images", 0o755},
+		{imagesDir, 0o755},
+		{refsDir, 0o755},
+		{sourcesDir, 0o755},
+		{tmpDir, 0o700},
+		{instancesDir, 0o700},
+		{hostLayersDir, 0o700}, // with the image's owners and modes, and not divided
+	}
 }
 
 // Store is one store on disk. It holds no lock and no open file of its own, so
@@ -54,81 +74,137 @@ var ownDirs = []struct {
 type Store struct{ root string }
 
 // Open opens the store at root for reading and writing. It changes nothing on
-// disk and costs three system calls or so.
+// disk and costs a dozen system calls or so.
 //
 // It returns an error that wraps [ErrNoStore] when there is none,
-// *[VersionError] when another format is found, and *[UnsafeRootError] when
-// root is a symbolic link, is writable by its group or by others, or belongs
-// neither to root nor to the caller.
+// *[VersionError] when another format is found, *[AccessError] when the caller
+// may not read it, and *[UnsafeRootError] when somebody else could have put
+// images there: root is a symbolic link, is writable by its group or by others,
+// or belongs neither to root nor to the caller. For root as the caller the
+// directories above count too, since who can rename them can exchange the store.
 func Open(root string) (*Store, error) {
+	s, _, err := open(root)
+	return s, err
+}
+
+// open says also which version it found.
+func open(root string) (*Store, string, error) {
 	root, err := absolute(root)
 	if err != nil {
-		return nil, fmt.Errorf("open store: %w", err)
+		return nil, "", fmt.Errorf("open store: %w", err)
 	}
-	if err := checkRoot(root); err != nil {
-		return nil, err
+	if _, err := checkRoot(root); err != nil {
+		return nil, "", err
 	}
 	v, err := readSmall(filepath.Join(root, versionFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("open store %q: %w", root, ErrNoStore)
+		return nil, "", fmt.Errorf("open store %q: %w", root, ErrNoStore)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open store: %w", err)
+		return nil, "", accessError("open", root, err)
 	}
-	if v = strings.TrimSpace(v); v != formatVersion {
-		return nil, &VersionError{Root: root, Found: v[:min(len(v), 32)]}
+	if v = strings.TrimSpace(v); v != formatVersion && v != oldVersion {
+		return nil, "", &VersionError{Root: root, Found: v[:min(len(v), 32)]}
 	}
-	return &Store{root: root}, nil
+	return &Store{root: root}, v, nil
 }
 
-// Create opens the store at root, and makes it first when there is none. The
-// appearance of the version file is what makes a directory a store, and it
-// appears whole: a crash on the way leaves what a second Create completes.
-// Two processes may create the same store at once. Parents that are missing
-// are made too. The errors are those of [Open], [ErrNoStore] excepted.
+// Create opens the store at root for writing, and makes it first when there is
+// none. The appearance of the version file is what makes a directory a store,
+// and it appears whole: a crash on the way leaves what a second Create
+// completes. Two processes may create the same store at once. Parents that are
+// missing are made too. A store of an earlier format is brought up to date.
+//
+// The errors are those of [Open], [ErrNoStore] excepted; *[AccessError] stands
+// also for a store that the caller may only read, and for a disk that is full
+// or read-only.
 func Create(root string) (*Store, error) {
 	root, err := absolute(root)
 	if err != nil {
 		return nil, fmt.Errorf("create store: %w", err)
 	}
 	if err := makeRoot(root); err != nil {
-		return nil, fmt.Errorf("create store: %w", err)
-	}
-	if err := checkRoot(root); err != nil {
 		return nil, err
 	}
-	_, err = os.Lstat(filepath.Join(root, versionFile))
-	if err == nil {
-		// Look at the version before adding directories to it.
-		if _, err := Open(root); err != nil {
-			return nil, err
-		}
+	owner, err := checkRoot(root)
+	if err != nil {
+		return nil, err
 	}
-	for _, d := range ownDirs {
-		if err := makeDir(filepath.Join(root, d.path), d.mode); err != nil {
-			return nil, fmt.Errorf("create store: %w", err)
-		}
+	if euid := os.Geteuid(); euid != 0 && owner != euid {
+		return nil, &AccessError{Op: "write to", Root: root, Err: fmt.Errorf("it belongs to %s", userName(owner)), remedy: remedyOwnStore}
 	}
 	s := &Store{root: root}
-	if err == nil {
+	version := ""
+	if _, err := os.Lstat(s.path(versionFile)); err == nil {
+		// Look at the version before adding directories to it.
+		if _, version, err = open(root); err != nil {
+			return nil, err
+		}
+	} else if err := s.checkAdoptable(); err != nil {
+		return nil, err
+	}
+	if err := s.makeDirs(version == oldVersion); err != nil {
+		return nil, accessError("create", root, err)
+	}
+	if version == formatVersion {
 		return s, nil
 	}
-	if err := s.writeSmall(versionFile, formatVersion+"\n"); err != nil {
-		return nil, fmt.Errorf("create store: %w", err)
+	if version == oldVersion {
+		if ok, err := s.upgrade(); err != nil || !ok {
+			return s, err
+		}
 	}
-	return Open(root)
+	if err := s.writeSmall(versionFile, formatVersion+"\n"); err != nil {
+		return nil, accessError("create", root, err)
+	}
+	return s, nil
+}
+
+// makeDirs makes what is missing, and gives what a writer of another umask or
+// an earlier format made its mode. The layers of an old store stay closed.
+func (s *Store) makeDirs(old bool) error {
+	for _, d := range ownDirs(Privileged()) {
+		if old && (d.path == layersTop || d.path == layersDir) {
+			d.mode = 0o700
+		}
+		path := s.path(d.path)
+		if err := makeDir(path, d.mode); err != nil {
+			return err
+		}
+		fi, err := os.Lstat(path)
+		if err != nil {
+			return err
+		}
+		if !fi.IsDir() {
+			return &os.PathError{Op: "open", Path: path, Err: unix.ENOTDIR}
+		}
+		if fi.Mode().Perm() != d.mode {
+			if err := os.Chmod(path, d.mode); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // makeRoot makes root with mode 0755 whatever the umask; its missing parents
-// get what the umask leaves.
+// get what the umask leaves, but are never writable by others.
 func makeRoot(root string) error {
 	if _, err := os.Lstat(root); err == nil {
 		return nil // checkRoot judges it
 	}
-	if err := os.MkdirAll(filepath.Dir(root), 0o755); err != nil {
-		return err
+	if os.Geteuid() == 0 {
+		if err := checkAbove(root); err != nil {
+			return err
+		}
 	}
-	return makeDir(root, 0o755)
+	if err := os.MkdirAll(filepath.Dir(root), 0o755); err != nil {
+		return accessError("create", root, err)
+	}
+	if err := makeDir(root, 0o755); err != nil {
+		return accessError("create", root, err)
+	}
+	return nil
 }
 
 // makeDir makes one directory with exactly the given mode, and is content
@@ -149,33 +225,6 @@ func absolute(root string) (string, error) {
 		return "", errors.New("empty path")
 	}
 	return filepath.Abs(root)
-}
-
-// checkRoot refuses a root that somebody else could exchange or fill. It looks
-// at the opened directory, not at the path, and does not follow a final link:
-// whoever may replace the link would choose what root executes.
-func checkRoot(root string) error {
-	f, err := openDirAt(unix.AT_FDCWD, root)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("open store %q: %w", root, ErrNoStore)
-	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENOTDIR):
-		return &UnsafeRootError{Root: root, Reason: "it is a symbolic link or no directory"}
-	case err != nil:
-		return fmt.Errorf("open store: %w", err)
-	}
-	defer f.Close()
-	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-		return fmt.Errorf("open store: stat %q: %w", root, err)
-	}
-	if st.Mode&0o022 != 0 {
-		return &UnsafeRootError{Root: root, Reason: fmt.Sprintf("its mode %04o lets others write", st.Mode&0o7777)}
-	}
-	if st.Uid != 0 && int(st.Uid) != os.Geteuid() {
-		return &UnsafeRootError{Root: root, Reason: fmt.Sprintf("it belongs to user %d", st.Uid)}
-	}
-	return nil
 }
 
 // Root is the absolute path of the store.

@@ -59,7 +59,7 @@ func TestOpenRefuses(t *testing.T) {
 		"world-writable":  {func(r string) error { return os.Chmod(r, 0o757) }, unsafe, false},
 		"sticky and open": {func(r string) error { return os.Chmod(r, 0o777|fs.ModeSticky) }, unsafe, false},
 		"foreign owner":   {func(r string) error { return os.Chown(r, 4711, 4711) }, unsafe, true},
-		"later version":   {func(r string) error { return os.WriteFile(filepath.Join(r, "version"), []byte("2\n"), 0o600) }, version, false},
+		"later version":   {func(r string) error { return os.WriteFile(filepath.Join(r, "version"), []byte("3\n"), 0o600) }, version, false},
 		"damaged version": {func(r string) error { return os.WriteFile(filepath.Join(r, "version"), nil, 0o600) }, version, false},
 		"version is a link": {func(r string) error {
 			v := filepath.Join(r, "version")
@@ -105,12 +105,19 @@ func TestCreate(t *testing.T) {
 			t.Fatal(s, err)
 		}
 	}
-	for path, want := range map[string]fs.FileMode{"": 0o755, "layers": 0o700, "tmp": 0o700, "refs": 0o755} {
+	layers := fs.FileMode(0o700)
+	if os.Geteuid() == 0 {
+		layers = 0o755 // root's are for everybody
+	}
+	for path, want := range map[string]fs.FileMode{
+		"": 0o755, "layers": layers, "layers/sha256": layers, "owners": layers, "private": 0o700,
+		"tmp": 0o700, "instances": 0o700, "hostlayers": 0o700, "refs": 0o755,
+	} {
 		if fi, err := os.Stat(filepath.Join(root, path)); err != nil || fi.Mode().Perm() != want {
 			t.Errorf("%q: %v, %v", path, fi.Mode(), err)
 		}
 	}
-	if b, _ := os.ReadFile(filepath.Join(root, "version")); string(b) != "1\n" {
+	if b, _ := os.ReadFile(filepath.Join(root, "version")); string(b) != "2\n" {
 		t.Errorf("version %q", b)
 	}
 	if left, _ := os.ReadDir(filepath.Join(root, "tmp")); len(left) != 0 {
@@ -128,6 +135,9 @@ func TestCreateHeals(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			root := makeTree(t, filepath.Join(t.TempDir(), "r"), left...)
+			if err := os.Chmod(filepath.Join(root, tmpDir), 0o700); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				t.Fatal(err)
+			}
 			if _, err := Open(root); !errors.Is(err, ErrNoStore) {
 				t.Fatalf("Open: %v", err)
 			}

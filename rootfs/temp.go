@@ -75,6 +75,10 @@ func (s *Store) claim(outer string) (*os.File, error) {
 // does so; it may also hold several things to be renamed away one by one.
 func (t *Temp) Dir() string { return filepath.Join(t.outer, tempData) }
 
+// Lock is the open file that keeps others from sweeping the directory, which
+// it is a handle of. A program that takes this process's place inherits it.
+func (t *Temp) Lock() *os.File { return t.lock }
+
 // Close removes what is left and gives up the lock. It may be called twice.
 func (t *Temp) Close() error {
 	if t.lock == nil {
@@ -122,6 +126,9 @@ func (s *Store) eachStale(do func(path string, lock *os.File) error) error {
 	}
 	var errs []error
 	for _, e := range entries {
+		if !s.ours(e.Name(), e.IsDir()) {
+			continue
+		}
 		path := s.path(tmpDir, e.Name())
 		f, err := openStale(path, e)
 		if errors.Is(err, fs.ErrNotExist) {

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/flake-launcher/flake-launcher/rootfs/internal/ordinary"
 )
 
 // TestMain lets the test binary play the second process of a test: the
@@ -23,6 +25,9 @@ func TestMain(m *testing.M) {
 	}
 	os.Exit(m.Run())
 }
+
+// TestAsOrdinaryUser runs all of this as somebody who is not root.
+func TestAsOrdinaryUser(t *testing.T) { ordinary.Run(t) }
 
 const childEnv = "ROOTFS_TEST_CHILD"
 

@@ -1,14 +1,17 @@
 package rootfs
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -75,18 +78,45 @@ func openLayer(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	ok, err := tryLock(f, unix.LOCK_SH)
-	if errors.Is(err, unix.EBADF) || errors.Is(err, unix.ENOLCK) || errors.Is(err, unix.EOPNOTSUPP) {
-		return f, nil // a file system without locks: nobody else can take one either
-	}
-	if err == nil && (!ok || !isAt(f, dir)) {
-		err = &os.PathError{Op: "lock", Path: dir, Err: unix.ENOENT}
-	}
-	if err != nil {
+	if err := lockLayer(f, dir); err != nil {
 		f.Close()
 		return nil, err
 	}
 	return f, nil
+}
+
+// strangerPatience is far longer than a collection takes from its lock on a
+// layer to the moment at which the layer is gone from its place.
+const strangerPatience = 100 * time.Millisecond
+
+// lockLayer takes the shared lock. Who holds the exclusive one is collecting,
+// and the layer is about to go; but any user can hold it on a layer that he can
+// read, for as long as he likes. If the layer is still in its place after a
+// while it is used without the lock: his keeps collection away from it too.
+func lockLayer(f *os.File, dir string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), strangerPatience)
+	defer cancel()
+	err := waitLock(ctx, f, unix.LOCK_SH)
+	switch {
+	case errors.Is(err, unix.EBADF), errors.Is(err, unix.ENOLCK), errors.Is(err, unix.EOPNOTSUPP):
+		return nil // a file system without locks: nobody else can take one either
+	case errors.Is(err, ErrBusy) && !forStrangers(dir), err == nil && !isAt(f, dir), errors.Is(err, ErrBusy) && !isAt(f, dir):
+		return &os.PathError{Op: "lock", Path: dir, Err: unix.ENOENT}
+	case errors.Is(err, ErrBusy):
+		return nil
+	}
+	return err
+}
+
+// forStrangers says whether other users can get at a layer to lock it.
+func forStrangers(dir string) bool {
+	for range 2 { // layers/sha256, layers
+		dir = filepath.Dir(dir)
+		if fi, err := os.Stat(dir); err != nil || fi.Mode()&0o011 == 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // Close closes the layers and gives up their locks. It may be called twice.

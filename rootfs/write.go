@@ -8,82 +8,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 )
-
-// CommitLayer makes tmpDir, a finished tree in overlay form, the layer id. It
-// puts everything on disk first and renames then, so that the layer is there
-// completely or not at all, after a power cut too. tmpDir must lie below the
-// store's tmp/ (see [Store.Temp]) and is gone afterwards. Success means that
-// the layer is there, not that this call brought it: where it exists already,
-// tmpDir is discarded. On an error tmpDir is still the caller's.
-func (s *Store) CommitLayer(tmpDir, id string) error {
-	if err := checkID(id); err != nil {
-		return fmt.Errorf("commit layer: %w", err)
-	}
-	if err := s.commitLayer(tmpDir, id); err != nil {
-		return fmt.Errorf("commit layer %s: %w", id, err)
-	}
-	return nil
-}
-
-func (s *Store) commitLayer(dir, id string) error {
-	if err := s.checkInTmp(dir); err != nil {
-		return err
-	}
-	if s.HasLayer(id) {
-		return s.RemoveTree(dir)
-	}
-	f, err := openDirAt(unix.AT_FDCWD, dir)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := retryEINTR(func() error { return unix.Syncfs(int(f.Fd())) }); err != nil {
-		return &os.PathError{Op: "syncfs", Path: dir, Err: err}
-	}
-	restore, err := makeMovable(f)
-	if err != nil {
-		return err
-	}
-	err = renameNew(dir, s.LayerDir(id))
-	if errors.Is(err, fs.ErrExist) {
-		return s.RemoveTree(dir)
-	}
-	if err := errors.Join(err, restore()); err != nil {
-		return err
-	}
-	return syncDir(s.path(layersDir))
-}
-
-// checkInTmp refuses to move or remove anything but unfinished work.
-func (s *Store) checkInTmp(dir string) error {
-	rel, err := filepath.Rel(s.path(tmpDir), dir)
-	if err != nil || rel == "." || rel == ".." || strings.HasPrefix(rel, "../") {
-		return fmt.Errorf("%q is not below %q", dir, s.path(tmpDir))
-	}
-	return nil
-}
-
-// makeMovable gives a directory the write permission that moving it to another
-// parent needs where the mover is not root, and says how to take it back.
-func makeMovable(f *os.File) (restore func() error, err error) {
-	none := func() error { return nil }
-	fi, err := f.Stat()
-	if err != nil {
-		return none, err
-	}
-	if os.Geteuid() == 0 || fi.Mode()&0o200 != 0 {
-		return none, nil
-	}
-	if err := f.Chmod(fi.Mode() | 0o200); err != nil {
-		return none, err
-	}
-	return func() error { return f.Chmod(fi.Mode()) }, nil
-}
 
 // PutImage stores an image's manifest, config and record together, atomically
 // and durably. Every layer of the record must have been committed. An image

@@ -41,7 +41,7 @@ type Layer struct {
 	Size int64 // bytes it occupies
 }
 
-// Leftover is what a crashed writer left.
+// Leftover is what a crashed writer or collection left.
 type Leftover struct {
 	Path string
 	Size int64
@@ -116,7 +116,11 @@ func plan(s *rootfs.Store, roots Roots, sc *scope) (*Report, error) {
 	if err != nil {
 		return nil, fmt.Errorf("plan collection: %w", err)
 	}
-	for _, path := range stale {
+	beside, err := s.Leftovers()
+	if err != nil {
+		return nil, fmt.Errorf("plan collection: %w", err)
+	}
+	for _, path := range append(stale, beside...) {
 		r.Temp = append(r.Temp, Leftover{path, occupied(path)})
 	}
 	return r, nil
@@ -194,10 +198,19 @@ func (r *Report) collectLayers(needed map[string]bool) error {
 	}
 	for _, id := range ids {
 		if !needed[id] && r.store.HasLayer(id) {
-			r.Layers = append(r.Layers, Layer{id, occupied(r.store.LayerDir(id))})
+			r.Layers = append(r.Layers, Layer{id, r.layerSize(id)})
 		}
 	}
 	return nil
+}
+
+// layerSize counts what belongs to a layer too.
+func (r *Report) layerSize(id string) int64 {
+	n := occupied(r.store.OwnersFile(id))
+	for _, dir := range r.store.LayerParts(id) {
+		n += occupied(dir)
+	}
+	return n
 }
 
 func (r *Report) scopeLayers() ([]string, error) {
@@ -276,6 +289,9 @@ func (r *Report) apply(ctx context.Context) error {
 	}
 	for _, t := range r.Temp {
 		r.Freed += t.Size
+	}
+	if _, err := r.store.SweepLeftovers(); err != nil {
+		return err
 	}
 	_, err := r.store.SweepTemp()
 	return err

@@ -16,7 +16,11 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/flake-launcher/flake-launcher/rootfs"
+	"github.com/flake-launcher/flake-launcher/rootfs/internal/ordinary"
 )
+
+// TestAsOrdinaryUser runs all of this as somebody who is not root.
+func TestAsOrdinaryUser(t *testing.T) { ordinary.Run(t) }
 
 func newStore(t *testing.T) *rootfs.Store {
 	t.Helper()

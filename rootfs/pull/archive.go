@@ -15,7 +15,6 @@ import (
 	"go.podman.io/image/v5/directory"
 	dockerarchive "go.podman.io/image/v5/docker/archive"
 	"go.podman.io/image/v5/docker/reference"
-	ociarchive "go.podman.io/image/v5/oci/archive"
 	"go.podman.io/image/v5/oci/layout"
 	"go.podman.io/image/v5/types"
 
@@ -78,13 +77,7 @@ type inside struct {
 // loadArchive loads one image of an archive, or all if inArchive is empty.
 func (p *puller) loadArchive(ctx context.Context, a archiveFile, inArchive, file string) (*rootfs.Image, error) {
 	if a.kind == kindOCIArchive {
-		images, err := ociImages(a.index, inArchive, file, func(_ int, name string) (types.ImageReference, error) {
-			return ociarchive.NewReference(a.path, name)
-		})
-		if err != nil {
-			return nil, err
-		}
-		return p.loadAll(ctx, images)
+		return p.loadOCIArchive(ctx, a, inArchive, file)
 	}
 	r, err := dockerarchive.NewReader(p.sys, a.path)
 	if err != nil {

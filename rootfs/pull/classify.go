@@ -63,6 +63,8 @@ func reasonLocal(err error) error {
 		sameReasons = []struct{ from, to error }{
 			{syscall.ENOSPC, ErrNoSpace},
 			{syscall.EDQUOT, ErrNoSpace},
+			{syscall.EROFS, ErrReadOnly},
+			{unpack.ErrNoXattrs, ErrFileSystem},
 			{unpack.ErrUnsafe, ErrUnsafe},
 			{unpack.ErrTruncated, ErrTruncated},
 			{unpack.ErrNotTar, ErrBadImage},

@@ -24,6 +24,8 @@ var (
 	ErrNotArchive   = errors.New("not an image archive")
 	ErrNoFile       = errors.New("no such file")
 	ErrNoSpace      = errors.New("no space left in the store")
+	ErrReadOnly     = errors.New("store cannot be written to")
+	ErrFileSystem   = errors.New("file system of the store lacks what layers need")
 	ErrInterrupted  = errors.New("interrupted")
 )
 
@@ -46,6 +48,8 @@ var remedies = map[error]string{
 	ErrNotArchive:   "give a docker-archive or oci-archive, compressed or not, or a directory with an image layout",
 	ErrNoFile:       "check the path",
 	ErrNoSpace:      "free some space (flake-ctl gc), or move the store with FLAKES_ROOT, and try again: what was complete is kept",
+	ErrReadOnly:     "mount its file system for writing, or let FLAKES_ROOT name a place that you can write to",
+	ErrFileSystem:   "let FLAKES_ROOT name a directory on a local file system, such as ext4, xfs or btrfs",
 	ErrInterrupted:  "start it again: what was fetched completely is kept",
 }
 

@@ -25,18 +25,11 @@ import (
 	"go.podman.io/image/v5/types"
 
 	"github.com/flake-launcher/flake-launcher/rootfs"
+	"github.com/flake-launcher/flake-launcher/rootfs/internal/ordinary"
 )
 
-func requireRoot(t *testing.T) {
-	t.Helper()
-	if os.Geteuid() == 0 {
-		return
-	}
-	if os.Getenv("FLAKE_TEST_ROOT") == "1" {
-		t.Fatal("needs root: owners in layers")
-	}
-	t.Skip("needs root: owners in layers")
-}
+// TestAsOrdinaryUser runs all of this as somebody who can make no owners.
+func TestAsOrdinaryUser(t *testing.T) { ordinary.Run(t) }
 
 // tree makes a layer from lines: "dir PATH MODE", "file PATH", "link PATH TARGET".
 func tree(t testing.TB, lines ...string) []byte {

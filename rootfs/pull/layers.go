@@ -189,16 +189,32 @@ func (p *puller) bring(ctx context.Context, src types.ImageSource, l *layer, bar
 	}
 	id := diffID
 	if len(res.ImpliedParents) > 0 {
-		if err := p.settle(ctx, l, dir, res.ImpliedParents); err != nil {
+		if err := p.settle(ctx, l, dir, &res); err != nil {
 			return err
 		}
 		id = l.chainID(diffID)
 	}
-	if err := p.store.CommitLayer(dir, id.Encoded()); err != nil {
+	if err := p.commit(dir, id.Encoded(), &res); err != nil {
 		return err
 	}
 	l.fill(id, diffID, res)
 	return nil
+}
+
+// commit finishes a tree and makes it a layer.
+func (p *puller) commit(dir, id string, res *unpack.Result) error {
+	lost, err := unpack.Finish(dir, res)
+	if err != nil {
+		return err
+	}
+	if !p.rootless {
+		return p.store.CommitLayer(dir, id)
+	}
+	owners := make([]rootfs.Owner, len(lost))
+	for i, o := range lost {
+		owners[i] = rootfs.Owner(o)
+	}
+	return p.store.CommitLayerOwners(dir, id, owners)
 }
 
 // stream unpacks the blob while it comes, and verifies both digests.
@@ -214,7 +230,7 @@ func (p *puller) stream(ctx context.Context, src types.ImageSource, l *layer, di
 		l.info.Size = size
 	}
 	raw := newHashing(dog.reader(ctx, body), l.info.Digest.Algorithm(), bar.Add)
-	res, diffID, err = unpackStream(ctx, raw, dir)
+	res, diffID, err = p.unpackStream(ctx, raw, dir)
 	switch {
 	case raw.err != nil:
 		return res, "", raw.err
@@ -243,13 +259,13 @@ func isFull(err error) bool {
 
 // unpackStream decompresses and unpacks; the reader is not in use any more
 // when it returns.
-func unpackStream(ctx context.Context, raw io.Reader, dir string) (unpack.Result, digest.Digest, error) {
+func (p *puller) unpackStream(ctx context.Context, raw io.Reader, dir string) (unpack.Result, digest.Digest, error) {
 	tarStream, err := decompress(bufio.NewReaderSize(raw, readBuffer))
 	if err != nil {
 		return unpack.Result{}, "", fmt.Errorf("decompress: %w", err)
 	}
 	plain := newHashing(tarStream, digest.Canonical, nil)
-	res, err := unpack.Layer(ctx, plain, dir, unpack.Options{})
+	res, err := unpack.Layer(ctx, plain, dir, unpack.Options{Rootless: p.rootless})
 	if closeErr := tarStream.Close(); err == nil && closeErr != nil {
 		err = fmt.Errorf("decompress: %w", closeErr)
 	}
@@ -258,23 +274,27 @@ func unpackStream(ctx context.Context, raw io.Reader, dir string) (unpack.Result
 
 // settle waits for the lower layers, which always are ahead of this one, and
 // gives the layer the parents it left unnamed.
-func (p *puller) settle(ctx context.Context, l *layer, dir string, implied []string) (err error) {
-	dirs := make([]string, len(l.below))
-	for i, b := range l.below {
+func (p *puller) settle(ctx context.Context, l *layer, dir string, res *unpack.Result) (err error) {
+	below := belowView{}
+	var dirs []string
+	for _, b := range l.below {
 		select {
 		case <-b.done:
-			dirs[i] = p.store.LayerDir(b.record.ID)
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		}
+		owners := sync.OnceValues(func() (map[string]rootfs.Owner, error) { return p.owners(b.record.ID) })
+		for _, part := range p.store.LayerParts(b.record.ID) {
+			dirs = append(dirs, part)
+			below.owners = append(below.owners, owners)
 		}
 	}
 	if len(dirs) == 0 {
 		return nil
 	}
-	view, err := rootfs.NewView(dirs)
-	if err != nil {
+	if below.View, err = rootfs.NewView(dirs); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, view.Close()) }()
-	return unpack.Settle(dir, implied, view)
+	defer func() { err = errors.Join(err, below.Close()) }()
+	return unpack.Settle(dir, res, below)
 }

@@ -64,5 +64,6 @@ func (o Options) system(tmp string) *types.SystemContext {
 	if sys.DockerRegistryUserAgent == "" {
 		sys.DockerRegistryUserAgent = "flake-launcher"
 	}
+	adapt(&sys, tmp)
 	return &sys
 }

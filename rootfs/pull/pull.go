@@ -62,7 +62,9 @@ type puller struct {
 	policy *signature.PolicyContext
 	tmp    string
 	source string
-	known  map[digest.Digest]rootfs.LayerRecord // by diffID and by blob digest
+	// rootless: there is no more than one id to give to files.
+	rootless bool
+	known    map[digest.Digest]rootfs.LayerRecord // by diffID and by blob digest
 }
 
 func run(ctx context.Context, s *rootfs.Store, op, source string, opt Options, do func(*puller) (*rootfs.Image, error)) (*rootfs.Image, error) {
@@ -87,7 +89,7 @@ func runLocked(ctx context.Context, s *rootfs.Store, source string, opt Options,
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, tmp.Close()) }()
-	p := &puller{store: s, opt: opt, sys: opt.system(tmp.Dir()), tmp: tmp.Dir(), source: source}
+	p := &puller{store: s, opt: opt, sys: opt.system(tmp.Dir()), tmp: tmp.Dir(), source: source, rootless: !rootfs.Privileged()}
 	if p.policy, err = newPolicy(p.sys); err != nil {
 		return nil, fmt.Errorf("read signature policy: %w", err)
 	}

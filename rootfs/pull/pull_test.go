@@ -32,7 +32,6 @@ var (
 )
 
 func TestPullFormats(t *testing.T) {
-	requireRoot(t)
 	zstdLayer := func(lines ...string) madeLayer {
 		plain := tree(t, lines...)
 		return madeLayer{plain, zst(t, plain), ispec.MediaTypeImageLayerZstd}
@@ -101,7 +100,6 @@ func TestPullFormats(t *testing.T) {
 }
 
 func TestPullIndexChoosesPlatform(t *testing.T) {
-	requireRoot(t)
 	reg, s := newRegistry(t), newStore(t)
 	index := ispec.Index{MediaType: ispec.MediaTypeImageIndex}
 	index.SchemaVersion = 2
@@ -133,7 +131,6 @@ func TestPullIndexChoosesPlatform(t *testing.T) {
 }
 
 func TestPullSharesLayers(t *testing.T) {
-	requireRoot(t)
 	reg, s := newRegistry(t), newStore(t)
 	opt := testOptions(t, reg.host)
 	base := gzLayer(t, baseLines...)
@@ -154,7 +151,6 @@ func TestPullSharesLayers(t *testing.T) {
 }
 
 func TestPullTwiceAtOnceFetchesOnce(t *testing.T) {
-	requireRoot(t)
 	reg, s := newRegistry(t), newStore(t)
 	opt := testOptions(t, reg.host)
 	m := makeImage(t, ispec.MediaTypeImageManifest, "amd64", gzLayer(t, baseLines...), gzLayer(t, deltaLines...))
@@ -185,7 +181,6 @@ func TestPullTwiceAtOnceFetchesOnce(t *testing.T) {
 }
 
 func TestPullImpliedParents(t *testing.T) {
-	requireRoot(t)
 	reg, s := newRegistry(t), newStore(t)
 	opt := testOptions(t, reg.host)
 	base, other := gzLayer(t, baseLines...), gzLayer(t, "dir lib 711", "dir tmp 1777", "dir root 750")
@@ -246,7 +241,6 @@ func wantError(t *testing.T, err, want error) {
 }
 
 func TestPullRefuses(t *testing.T) {
-	requireRoot(t)
 	good := func() *madeImage {
 		return makeImage(t, ispec.MediaTypeImageManifest, "amd64", gzLayer(t, append(baseLines, "file "+strings.Repeat("x", 90))...))
 	}
@@ -413,7 +407,6 @@ func TestPullRegistryDown(t *testing.T) {
 }
 
 func TestPullMirror(t *testing.T) {
-	requireRoot(t)
 	reg, s := newRegistry(t), newStore(t)
 	opt := testOptions(t)
 	conf := "[[registry]]\nlocation=\"registry.invalid\"\n[[registry.mirror]]\nlocation=\"" + reg.host + "\"\ninsecure=true\n"
@@ -431,7 +424,6 @@ func TestPullMirror(t *testing.T) {
 }
 
 func TestPullWithCredentials(t *testing.T) {
-	requireRoot(t)
 	reg, s := newRegistry(t), newStore(t)
 	source := reg.push(t, "x", "1", makeImage(t, ispec.MediaTypeImageManifest, "amd64", gzLayer(t, baseLines...)))
 	reg.setHook(func(w http.ResponseWriter, r *http.Request) bool {
@@ -456,7 +448,6 @@ func TestPullWithCredentials(t *testing.T) {
 
 // An interrupt loses nothing that was complete.
 func TestPullInterrupted(t *testing.T) {
-	requireRoot(t)
 	reg, s := newRegistry(t), newStore(t)
 	opt := testOptions(t, reg.host)
 	m := makeImage(t, ispec.MediaTypeImageManifest, "amd64", gzLayer(t, baseLines...), gzLayer(t, deltaLines...))

@@ -8,6 +8,7 @@
 // not know the store, and it does not itself walk paths that a tar names: that
 // is the library's part (see decisions/0001-unpacker.md).
 //
-// The entry point is [Layer]; [Settle] finishes a layer with implied parents
-// once the layers below it are known.
+// The entry point is [Layer]; [Settle] completes a layer with implied parents
+// once the layers below it are known; [Finish] comes last and tells what an
+// unpacker without privileges could not keep (decisions/0002-rootless.md).
 package unpack

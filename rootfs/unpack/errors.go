@@ -13,8 +13,8 @@ var (
 	ErrNotTar = errors.New("layer is not a tar archive")
 	// ErrTruncated says that the stream ended inside an entry.
 	ErrTruncated = errors.New("layer is truncated")
-	// ErrRootless is returned for Options.Rootless.
-	ErrRootless = errors.New("unpacking without root not supported yet")
+	// ErrNoXattrs says that whiteouts cannot be expressed on this file system.
+	ErrNoXattrs = errors.New("file system keeps no extended attributes for users")
 )
 
 // EntryError is a failure at one entry of a layer. It is met with errors.Is by

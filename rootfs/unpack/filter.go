@@ -20,6 +20,10 @@ const (
 // label of the build host is wrong here.
 var droppedXattrs = []string{"user.overlay.", "trusted.", "security.selinux"}
 
+// forgottenXattrs are those of them that mean nothing anywhere else either. The
+// rest of trusted.* is recorded by an unpacker without privileges.
+var forgottenXattrs = []string{"user.overlay.", "trusted.overlay.", "security.selinux"}
+
 // absoluteRoots are the only places below which an absolute name is taken. ko
 // writes its entries as /ko-app/NAME and /var/run/ko/NAME, and has in every
 // image it ever made; anybody else's absolute name is refused.
@@ -40,6 +44,12 @@ type unpacking struct {
 	nDevices int
 	size     int64
 	last     string // name of the entry in work
+	// notes is what has to be done or told about entries, by name; nil as root.
+	notes     map[string]*note
+	held      *holdings
+	heldBytes int // of xattrs
+	// mknod makes whiteouts; a field so that a test can refuse.
+	mknod func(dirfd int, name string) error
 }
 
 func newUnpacking(dir string) *unpacking {
@@ -49,6 +59,7 @@ func newUnpacking(dir string) *unpacking {
 		named:   map[string]struct{}{},
 		implied: map[string]struct{}{},
 		devices: map[string]struct{}{},
+		mknod:   mknodWhiteout,
 	}
 }
 
@@ -59,7 +70,11 @@ func (u *unpacking) filter(hdr *tar.Header) (bool, error) {
 	if hdr.Typeflag == tar.TypeXGlobalHeader {
 		return false, nil
 	}
-	dropXattrs(hdr)
+	if u.notes == nil {
+		dropXattrs(hdr, droppedXattrs)
+	} else {
+		dropXattrs(hdr, forgottenXattrs)
+	}
 	name, err := relative(hdr.Name)
 	if err != nil {
 		return false, err
@@ -69,6 +84,11 @@ func (u *unpacking) filter(hdr *tar.Header) (bool, error) {
 		if hdr.Typeflag != tar.TypeDir {
 			return false, unsafeEntry("the root of a layer has to be a directory")
 		}
+		if u.notes != nil {
+			if err := u.note(hdr, name, ""); err != nil {
+				return false, err
+			}
+		}
 		u.root = hdr
 		u.entries++
 		return false, nil
@@ -76,35 +96,40 @@ func (u *unpacking) filter(hdr *tar.Header) (bool, error) {
 	if name, err = u.resolve(name); err != nil {
 		return false, err
 	}
-	if ok, err := u.admit(hdr, name); !ok || err != nil {
+	target, ok, err := u.admit(hdr, name)
+	if !ok || err != nil {
 		return false, err
 	}
 	u.record(hdr, name)
+	if u.notes != nil {
+		return true, u.note(hdr, name, target)
+	}
 	return true, nil
 }
 
 // admit looks at what the entry is: hard links out of the layer are refused,
-// devices skipped.
-func (u *unpacking) admit(hdr *tar.Header, name string) (bool, error) {
+// devices skipped. It gives the name that a hard link leads to.
+func (u *unpacking) admit(hdr *tar.Header, name string) (target string, ok bool, err error) {
 	switch hdr.Typeflag {
 	case tar.TypeChar, tar.TypeBlock:
 		u.devices[name] = struct{}{}
 		u.nDevices++
-		return false, nil
+		return "", false, nil
 	case tar.TypeLink:
 		target, err := relative(path.Clean(hdr.Linkname))
 		if err != nil {
-			return false, unsafeEntry("hard link leads out of the layer")
+			return "", false, unsafeEntry("hard link leads out of the layer")
 		}
 		if target, err = u.resolve(target); err != nil {
-			return false, err
+			return "", false, err
 		}
 		if _, ok := u.devices[target]; ok {
 			u.nDevices++
-			return false, nil
+			return "", false, nil
 		}
+		return target, true, nil
 	}
-	return true, nil
+	return "", true, nil
 }
 
 func (u *unpacking) record(hdr *tar.Header, name string) {
@@ -131,7 +156,7 @@ func (u *unpacking) record(hdr *tar.Header, name string) {
 }
 
 func (u *unpacking) result() Result {
-	res := Result{Entries: u.entries, Devices: u.nDevices, Size: u.size}
+	res := Result{Entries: u.entries, Devices: u.nDevices, Size: u.size, held: u.held}
 	for p := range u.implied {
 		res.ImpliedParents = append(res.ImpliedParents, p)
 	}
@@ -208,13 +233,13 @@ func (u *unpacking) resolve(name string) (string, error) {
 	return done, nil
 }
 
-func dropXattrs(hdr *tar.Header) {
+func dropXattrs(hdr *tar.Header, prefixes []string) {
 	for key := range hdr.PAXRecords {
 		name, ok := strings.CutPrefix(key, paxXattr)
 		if !ok {
 			continue
 		}
-		if slices.ContainsFunc(droppedXattrs, func(p string) bool { return strings.HasPrefix(name, p) }) {
+		if slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(name, p) }) {
 			delete(hdr.PAXRecords, key)
 		}
 	}

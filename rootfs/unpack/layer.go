@@ -15,8 +15,9 @@ import (
 
 // Options says how a layer is unpacked. The zero value is the form for root.
 type Options struct {
-	// Rootless asks for a tree that an ordinary user can make: owners as they
-	// fall, whiteouts in xattr form. Not built yet: ErrRootless.
+	// Rootless asks for a tree that an ordinary user can make, with no more
+	// ids than his own: everything belongs to him, and what cannot be kept is
+	// told by Finish.
 	Rootless bool
 }
 
@@ -29,27 +30,35 @@ type Result struct {
 	Entries        int   // entries made, whiteouts included
 	Devices        int   // device nodes that were left out
 	Size           int64 // bytes of file content
+
+	held *holdings // nil if not Rootless
 }
 
 // Layer unpacks the uncompressed tar stream r into dir, an existing, empty
-// directory that nobody else writes to.
+// directory that nobody else writes to. Finish has to be called afterwards, and
+// Settle before that where there are implied parents: until then a layer
+// unpacked with Rootless is more open to its owner than the image says.
 //
 // It reads r to its end, so that a caller who hashes r has seen all of it.
 // After an error the content of dir is undefined and must be thrown away. An
 // error of r itself is returned as it is; everything else is an *EntryError, or
-// meets ErrNotTar or ErrTruncated.
+// meets ErrNotTar, ErrTruncated or ErrNoXattrs.
 //
 // Device nodes are left out and counted: a root's /dev is the launcher's. The
 // xattrs that overlayfs gives a meaning are deleted from every entry, so that a
 // layer cannot point outside of itself.
 func Layer(ctx context.Context, r io.Reader, dir string, opt Options) (Result, error) {
-	if opt.Rootless {
-		return Result{}, ErrRootless
-	}
+	return newUnpacking(dir).layer(ctx, r, opt)
+}
+
+func (u *unpacking) layer(ctx context.Context, r io.Reader, opt Options) (Result, error) {
 	src := &source{r: r}
-	u := newUnpacking(dir)
-	_, err := archive.Apply(log.WithLogger(ctx, silent()), dir, src,
-		archive.WithFilter(u.filter), archive.WithConvertWhiteout(u.whiteout))
+	apply := []archive.ApplyOpt{archive.WithFilter(u.filter), archive.WithConvertWhiteout(u.whiteout)}
+	if opt.Rootless {
+		u.notes = map[string]*note{}
+		apply = append(apply, archive.WithNoSameOwner())
+	}
+	_, err := archive.Apply(log.WithLogger(ctx, silent()), u.dir, src, apply...)
 	if err == nil {
 		// What follows the end mark is still part of what is hashed.
 		_, err = io.Copy(io.Discard, src)

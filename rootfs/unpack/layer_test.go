@@ -18,18 +18,15 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"github.com/flake-launcher/flake-launcher/rootfs/internal/ordinary"
 )
 
-func requireRoot(t *testing.T) {
-	t.Helper()
-	if os.Geteuid() == 0 {
-		return
-	}
-	if os.Getenv("FLAKE_TEST_ROOT") == "1" {
-		t.Fatal("needs root: owners and whiteout devices")
-	}
-	t.Skip("needs root: owners and whiteout devices")
-}
+// TestAsOrdinaryUser runs all of this as somebody who can make no owners.
+func TestAsOrdinaryUser(t *testing.T) { ordinary.Run(t) }
+
+// rootless is how the process that runs the test has to unpack.
+func rootless() Options { return Options{Rootless: os.Geteuid() != 0} }
 
 var stamp = time.Unix(1500000000, 0)
 
@@ -76,9 +73,44 @@ func tarOf(t testing.TB, entries ...tar.Header) []byte {
 	return buf.Bytes()
 }
 
-// list describes a tree, one line an entry.
-func list(t testing.TB, root string) []string {
+// unpackAll does all that makes a layer of entries, as the caller is, and
+// describes the tree: the owner is the one on disk as root, else the recorded
+// one.
+func unpackAll(t testing.TB, dir string, below Below, entries ...tar.Header) (lines []string, res Result) {
 	t.Helper()
+	res, err := Layer(context.Background(), bytes.NewReader(tarOf(t, entries...)), dir, rootless())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if below != nil {
+		if err := Settle(dir, &res, below); err != nil {
+			t.Fatal(err)
+		}
+	}
+	owners, err := Finish(dir, &res)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list(t, dir, owners...), res
+}
+
+// list describes a tree, one line an entry.
+func list(t testing.TB, root string, owners ...Owner) []string {
+	t.Helper()
+	owner := func(rel string, st *syscall.Stat_t) string {
+		if os.Geteuid() == 0 {
+			return fmt.Sprintf("%d:%d", st.Uid, st.Gid)
+		}
+		if int(st.Uid) != os.Geteuid() {
+			t.Errorf("%s belongs to %d", rel, st.Uid)
+		}
+		for _, o := range owners {
+			if o.Path == rel {
+				return fmt.Sprintf("%d:%d", o.UID, o.GID)
+			}
+		}
+		return "0:0"
+	}
 	var lines []string
 	err := filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
 		if err != nil || p == root {
@@ -92,7 +124,7 @@ func list(t testing.TB, root string) []string {
 		st := fi.Sys().(*syscall.Stat_t)
 		switch {
 		case fi.IsDir():
-			line := fmt.Sprintf("dir %s %o %d:%d", rel, st.Mode&0o7777, st.Uid, st.Gid)
+			line := fmt.Sprintf("dir %s %o %s", rel, st.Mode&0o7777, owner(rel, st))
 			if n, err := unix.Lgetxattr(p, opaque, nil); err == nil && n > 0 {
 				line += " opaque"
 			}
@@ -103,7 +135,7 @@ func list(t testing.TB, root string) []string {
 		case fi.Mode()&fs.ModeCharDevice != 0 && st.Rdev == 0:
 			lines = append(lines, "whiteout "+rel)
 		case fi.Mode().IsRegular():
-			lines = append(lines, fmt.Sprintf("file %s %o %d:%d", rel, st.Mode&0o7777, st.Uid, st.Gid))
+			lines = append(lines, fmt.Sprintf("file %s %o %s", rel, st.Mode&0o7777, owner(rel, st)))
 		default:
 			lines = append(lines, fmt.Sprintf("%v %s", fi.Mode().Type(), rel))
 		}
@@ -130,6 +162,14 @@ func layerDir(t testing.TB) (dir string, check func()) {
 		t.Fatal(err)
 	}
 	before := list(t, outside)
+	t.Cleanup(func() { // testing cannot remove what a layer may hold
+		_ = filepath.WalkDir(dir, func(p string, d fs.DirEntry, _ error) error {
+			if d != nil && d.IsDir() {
+				_ = os.Chmod(p, 0o700)
+			}
+			return nil
+		})
+	})
 	return dir, func() {
 		t.Helper()
 		if diff := cmp.Diff(before, list(t, outside)); diff != "" {
@@ -146,7 +186,6 @@ func layerDir(t testing.TB) (dir string, check func()) {
 }
 
 func TestLayerRefuses(t *testing.T) {
-	requireRoot(t)
 	deep := strings.Repeat("d/", 3000) + "f"
 	tests := map[string][]tar.Header{
 		"dot dot":                          {file("../outside/x")},
@@ -174,7 +213,7 @@ func TestLayerRefuses(t *testing.T) {
 	for name, entries := range tests {
 		t.Run(name, func(t *testing.T) {
 			dir, check := layerDir(t)
-			_, err := Layer(context.Background(), bytes.NewReader(tarOf(t, entries...)), dir, Options{})
+			_, err := Layer(context.Background(), bytes.NewReader(tarOf(t, entries...)), dir, rootless())
 			if err == nil {
 				t.Fatalf("no error, tree is %q", list(t, dir))
 			}
@@ -191,7 +230,7 @@ func TestLayerRefuses(t *testing.T) {
 	t.Run("name too long", func(t *testing.T) {
 		dir, check := layerDir(t)
 		for _, n := range []string{strings.Repeat("x", 300), deep} {
-			_, err := Layer(context.Background(), bytes.NewReader(tarOf(t, file(n))), dir, Options{})
+			_, err := Layer(context.Background(), bytes.NewReader(tarOf(t, file(n))), dir, rootless())
 			if !errors.Is(err, unix.ENAMETOOLONG) {
 				t.Errorf("name of %d bytes: error %v", len(n), err)
 			}
@@ -203,7 +242,6 @@ func TestLayerRefuses(t *testing.T) {
 // What is not refused has to stay inside all the same: a link that is replaced
 // leads nowhere any more, and a link that is written over is not followed.
 func TestLayerStaysInside(t *testing.T) {
-	requireRoot(t)
 	tests := map[string]struct {
 		entries []tar.Header
 		want    []string
@@ -237,10 +275,8 @@ func TestLayerStaysInside(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			dir, check := layerDir(t)
-			if _, err := Layer(context.Background(), bytes.NewReader(tarOf(t, tt.entries...)), dir, Options{}); err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(tt.want, list(t, dir)); diff != "" {
+			got, _ := unpackAll(t, dir, nil, tt.entries...)
+			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("tree (-want +got):\n%s", diff)
 			}
 			check()
@@ -251,11 +287,10 @@ func TestLayerStaysInside(t *testing.T) {
 // The library sets a directory's times at the end and then finds no directory:
 // an error that is no more than clumsy, as long as nothing outside is touched.
 func TestLayerSymlinkReplacesMaskedDirectory(t *testing.T) {
-	requireRoot(t)
 	for _, mask := range []string{"d/.wh.witness", "d/.wh..wh..opq"} {
 		dir, check := layerDir(t)
 		entries := []tar.Header{dirEntry("outside", 0o755), dirEntry("d", 0o755), file(mask), symlink("d", "../outside")}
-		if _, err := Layer(context.Background(), bytes.NewReader(tarOf(t, entries...)), dir, Options{}); err != nil {
+		if _, err := Layer(context.Background(), bytes.NewReader(tarOf(t, entries...)), dir, rootless()); err != nil {
 			t.Errorf("%s: %v", mask, err)
 		}
 		check()
@@ -263,7 +298,6 @@ func TestLayerSymlinkReplacesMaskedDirectory(t *testing.T) {
 }
 
 func TestLayer(t *testing.T) {
-	requireRoot(t)
 	owned := func(h tar.Header, uid, gid int) tar.Header { h.Uid, h.Gid = uid, gid; return h }
 	tests := map[string]struct {
 		entries []tar.Header
@@ -335,12 +369,9 @@ func TestLayer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir, check := layerDir(t)
 			old := syscall.Umask(0o077)
-			res, err := Layer(context.Background(), bytes.NewReader(tarOf(t, tt.entries...)), dir, Options{})
+			got, res := unpackAll(t, dir, nil, tt.entries...)
 			syscall.Umask(old)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(tt.want, list(t, dir)); diff != "" {
+			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("tree (-want +got):\n%s", diff)
 			}
 			if diff := cmp.Diff(tt.implied, res.ImpliedParents); diff != "" {
@@ -352,7 +383,6 @@ func TestLayer(t *testing.T) {
 }
 
 func TestLayerXattrs(t *testing.T) {
-	requireRoot(t)
 	const capability = "\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
 	records := map[string]string{
 		"SCHILY.xattr.user.overlay.redirect":    "/etc",
@@ -364,6 +394,7 @@ func TestLayerXattrs(t *testing.T) {
 		"SCHILY.xattr.user.kept":                "yes",
 	}
 	f := file("f")
+	f.Mode = 0o444 // which the owner cannot write to
 	f.PAXRecords = map[string]string{"SCHILY.xattr.security.capability": capability}
 	for k, v := range records {
 		f.PAXRecords[k] = v
@@ -372,12 +403,31 @@ func TestLayerXattrs(t *testing.T) {
 	d.PAXRecords, root.PAXRecords = records, records
 	root.Uid = 3
 	dir, _ := layerDir(t)
-	if _, err := Layer(context.Background(), bytes.NewReader(tarOf(t, root, f, d)), dir, Options{}); err != nil {
+	res, err := Layer(context.Background(), bytes.NewReader(tarOf(t, root, f, d)), dir, rootless())
+	if err != nil {
 		t.Fatal(err)
 	}
-	for p, want := range map[string][]string{
-		".": {"user.kept"}, "d": {"user.kept"}, "f": {"security.capability", "user.kept"},
-	} {
+	owners, err := Finish(dir, &res)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string][]string{".": {"user.kept"}, "d": {"user.kept"}, "f": {"security.capability", "user.kept"}}
+	uid := uint32(3)
+	if rootless().Rootless {
+		want["f"] = []string{"user.kept"}
+		uid = uint32(os.Geteuid())
+		other := map[string]string{"trusted.other": "x"}
+		recorded := []Owner{
+			{Path: ".", UID: 3, Xattrs: other}, {Path: "d", Xattrs: other},
+			{Path: "f", Xattrs: map[string]string{"trusted.other": "x", "security.capability": capability}},
+		}
+		if diff := cmp.Diff(recorded, owners); diff != "" {
+			t.Errorf("recorded (-want +got):\n%s", diff)
+		}
+	} else if owners != nil {
+		t.Errorf("recorded as root: %v", owners)
+	}
+	for p, want := range want {
 		buf := make([]byte, 4096)
 		n, err := unix.Llistxattr(filepath.Join(dir, p), buf)
 		if errors.Is(err, unix.ENOTSUP) {
@@ -397,16 +447,15 @@ func TestLayerXattrs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if st := fi.Sys().(*syscall.Stat_t); fi.Mode().Perm() != 0o751 || st.Uid != 3 || !fi.ModTime().Equal(stamp) {
+	if st := fi.Sys().(*syscall.Stat_t); fi.Mode().Perm() != 0o751 || st.Uid != uid || !fi.ModTime().Equal(stamp) {
 		t.Errorf("root is %v, uid %d, %v", fi.Mode(), st.Uid, fi.ModTime())
 	}
 }
 
 func TestLayerKeepsDirectoryTimes(t *testing.T) {
-	requireRoot(t)
 	dir, _ := layerDir(t)
 	entries := []tar.Header{dirEntry("d", 0o755), file("d/x"), file("d/.wh.y"), dirEntry("d/o", 0o755), file("d/o/.wh..wh..opq")}
-	if _, err := Layer(context.Background(), bytes.NewReader(tarOf(t, entries...)), dir, Options{}); err != nil {
+	if _, err := Layer(context.Background(), bytes.NewReader(tarOf(t, entries...)), dir, rootless()); err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range []string{"d", "d/x", "d/o"} {
@@ -421,7 +470,6 @@ type brokenReader struct{ err error }
 func (b brokenReader) Read([]byte) (int, error) { return 0, b.err }
 
 func TestLayerBadStreams(t *testing.T) {
-	requireRoot(t)
 	good := tarOf(t, dirEntry("d", 0o755), file("d/"+strings.Repeat("x", 100)), file("z"))
 	errNet := errors.New("network is gone")
 	tests := map[string]struct {
@@ -437,7 +485,7 @@ func TestLayerBadStreams(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			dir, check := layerDir(t)
-			if _, err := Layer(context.Background(), tt.r, dir, Options{}); !errors.Is(err, tt.want) {
+			if _, err := Layer(context.Background(), tt.r, dir, rootless()); !errors.Is(err, tt.want) {
 				t.Errorf("error %v, want %v", err, tt.want)
 			}
 			check()
@@ -447,19 +495,14 @@ func TestLayerBadStreams(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(context.Background())
 		cancel(errNet)
 		dir, _ := layerDir(t)
-		if _, err := Layer(ctx, bytes.NewReader(good), dir, Options{}); !errors.Is(err, errNet) {
-			t.Errorf("error %v", err)
-		}
-	})
-	t.Run("rootless", func(t *testing.T) {
-		if _, err := Layer(context.Background(), bytes.NewReader(good), t.TempDir(), Options{Rootless: true}); !errors.Is(err, ErrRootless) {
+		if _, err := Layer(ctx, bytes.NewReader(good), dir, rootless()); !errors.Is(err, errNet) {
 			t.Errorf("error %v", err)
 		}
 	})
 	t.Run("reads to the end", func(t *testing.T) {
 		dir, _ := layerDir(t)
 		r := bytes.NewReader(append(slices.Clone(good), make([]byte, 9000)...))
-		if _, err := Layer(context.Background(), r, dir, Options{}); err != nil || r.Len() != 0 {
+		if _, err := Layer(context.Background(), r, dir, rootless()); err != nil || r.Len() != 0 {
 			t.Errorf("%d bytes left, error %v", r.Len(), err)
 		}
 	})
@@ -471,7 +514,7 @@ func FuzzLayer(f *testing.F) {
 	f.Add(tarOf(f, file("a/.wh.b"), file("a/.wh..wh..opq"), symlink("a", "/")))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		dir, check := layerDir(t)
-		_, _ = Layer(context.Background(), bytes.NewReader(data), dir, Options{})
+		_, _ = Layer(context.Background(), bytes.NewReader(data), dir, rootless())
 		check()
 	})
 }

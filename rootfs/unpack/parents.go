@@ -24,15 +24,24 @@ type Below interface {
 	Resolve(path string) (string, error)
 }
 
-// Settle finishes the layer that Layer unpacked into dir and for which it
-// reported implied parents: these become the directories that the layers below
+// BelowOwners is a Below that knows owners which the tree does not have, since
+// the layers below were unpacked without privileges too.
+type BelowOwners interface {
+	Below
+	// Owner gives what is recorded about a directory, if anything is.
+	Owner(path string) (Owner, bool, error)
+}
+
+// Settle completes the layer that Layer unpacked into dir with this result, if
+// that names implied parents: these become the directories that the layers below
 // have in their place, with mode, owner and times; where those have a symlink,
 // what the layer put there moves to where the link leads, and the link stays.
 // A parent that exists nowhere keeps mode 0755 and owner root.
 //
 // The result holds for this one stack of layers only. Where the layer itself
 // names both places, what it has at the link's target wins.
-func Settle(dir string, implied []string, below Below) error {
+func Settle(dir string, res *Result, below Below) error {
+	implied := res.ImpliedParents
 	if len(implied) == 0 {
 		return nil
 	}
@@ -41,7 +50,7 @@ func Settle(dir string, implied []string, below Below) error {
 		return err
 	}
 	defer t.Close()
-	s := &settling{tree: t, below: below, implied: map[string]struct{}{}, places: map[string]place{}}
+	s := &settling{tree: t, held: res.held, below: below, implied: map[string]struct{}{}, places: map[string]place{}}
 	for _, p := range implied {
 		s.implied[p] = struct{}{}
 	}
@@ -77,6 +86,7 @@ type place struct {
 
 type settling struct {
 	*tree
+	held    *holdings // nil as root
 	below   Below
 	implied map[string]struct{}
 	places  map[string]place
@@ -178,8 +188,7 @@ func (s *settling) hides(p string) bool {
 		return false // not part of the layer: nothing hides
 	}
 	defer dir.Close()
-	n, err := unix.Fgetxattr(int(dir.Fd()), opaque, nil)
-	return err == nil && n > 0
+	return opaqueOf(dir) == opaqueYes
 }
 
 func (s *settling) move(from, to string) error {
@@ -226,6 +235,11 @@ func (s *settling) intoRoot(src *os.File, name string) error {
 			return err
 		}
 	}
+	if opaqueOf(dir) == opaqueMixed {
+		if err := setOpaque(s.root, opaqueMixed); err != nil {
+			return err
+		}
+	}
 	return unix.Unlinkat(int(src.Fd()), name, unix.AT_REMOVEDIR)
 }
 
@@ -250,11 +264,44 @@ func (s *settling) inheritMeta(p string) error {
 		return err
 	}
 	defer dir.Close()
-	if err := unix.Fchown(int(dir.Fd()), int(st.Uid), int(st.Gid)); err != nil {
+	mode := st.Mode & 0o7777
+	if s.held != nil {
+		if mode, err = s.holdMeta(p, dir, mode); err != nil {
+			return err
+		}
+	} else if err := unix.Fchown(int(dir.Fd()), int(st.Uid), int(st.Gid)); err != nil {
 		return err
 	}
-	if err := unix.Fchmod(int(dir.Fd()), st.Mode&0o7777); err != nil {
+	if err := unix.Fchmod(int(dir.Fd()), mode); err != nil {
 		return err
 	}
 	return setTimes(dir, unix.Timespec(st.Atim), unix.Timespec(st.Mtim))
+}
+
+// holdMeta leaves for Finish what an ordinary user cannot inherit, or not yet,
+// and gives the mode to have meanwhile.
+func (s *settling) holdMeta(p string, dir *os.File, mode uint32) (uint32, error) {
+	var own unix.Stat_t
+	if err := unix.Fstat(int(dir.Fd()), &own); err != nil {
+		return 0, err
+	}
+	n := &note{mode: mode}
+	if b, ok := s.below.(BelowOwners); ok {
+		o, found, err := b.Owner(p)
+		if err != nil {
+			return 0, err
+		}
+		if found {
+			n.uid, n.gid = o.UID, o.GID
+		}
+		if found && o.Mode != 0 {
+			n.mode = o.Mode & 0o7777
+		}
+	}
+	n.check = n.mode&unix.S_ISGID != 0
+	n.wide = n.mode&0o700 != 0o700
+	if n.lasting() {
+		s.held.byInode[own.Ino] = n
+	}
+	return n.mode | 0o700, nil
 }

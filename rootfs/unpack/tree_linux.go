@@ -81,7 +81,19 @@ func kind(dir *os.File, name string) (mode uint32, whiteout bool, err error) {
 		return 0, false, nil
 	}
 	mode = st.Mode & unix.S_IFMT
-	return mode, mode == unix.S_IFCHR && st.Rdev == 0, err
+	switch {
+	case err != nil:
+	case mode == unix.S_IFCHR:
+		whiteout = st.Rdev == 0
+	case mode == unix.S_IFREG && st.Size == 0:
+		whiteout = hasWhiteoutXattr(dir, name)
+	}
+	return mode, whiteout, err
+}
+
+func hasWhiteoutXattr(dir *os.File, name string) bool {
+	_, err := unix.Lgetxattr(fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), name), whiteoutXattr, nil)
+	return err == nil
 }
 
 // rename moves an entry into another directory of the same tree. If there is
@@ -115,7 +127,7 @@ func rename(from *os.File, name string, to *os.File, newName string) error {
 			return err
 		}
 		defer dir.Close()
-		return setOpaque(dir)
+		return setOpaque(dir, opaqueYes)
 	default:
 		return removeAll(from, name)
 	}
@@ -147,8 +159,8 @@ func merge(from *os.File, name string, to *os.File, newName string) error {
 	if err != nil {
 		return err
 	}
-	if n, err := unix.Fgetxattr(int(src.Fd()), opaque, nil); err == nil && n > 0 {
-		if err := setOpaque(dst); err != nil {
+	if mark := opaqueOf(src); mark != 0 {
+		if err := setOpaque(dst, mark); err != nil {
 			return err
 		}
 	}

@@ -131,6 +131,10 @@ func (c *Compiler) seedMode(view *rootfs.View, dir string, last bool) (mode uint
 	}
 	if err == nil {
 		if sys, ok := st.Sys().(*syscall.Stat_t); ok {
+			// Root's store keeps what everybody may write to out of everybody's reach: the layer's mode is a lesser one.
+			if dir == "/tmp" || dir == "/var/tmp" {
+				return 0o1777, true
+			}
 			if last {
 				return sys.Mode&0o7777 | 0o700, true
 			}
