@@ -1,11 +1,8 @@
 package launcher
 
 import (
-	"errors"
 	"fmt"
 	"os"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/flake-launcher/flake-launcher/launcher/plan"
 	"github.com/flake-launcher/flake-launcher/nsexec"
@@ -17,7 +14,7 @@ import (
 // execDirect replaces the process by the direct engine. What is opened here stays open, and so locked, in the process
 // that waits for the app.
 func execDirect(speaker string, p *plan.Plan, v plan.Invocation) error {
-	layers, err := OpenLayers(p.Lower)
+	layers, err := overlay.OpenLayers(p.Lower)
 	if err != nil {
 		return err
 	}
@@ -62,38 +59,4 @@ func scratch(root string) (*rootfs.Temp, error) {
 		return nil, fmt.Errorf("sweep leftovers: %w", err)
 	}
 	return store.Temp("writable")
-}
-
-// OpenLayers opens layers and locks them, so that a collector leaves them alone. Errors are *overlay.LayerError.
-func OpenLayers(dirs []string) ([]*os.File, error) {
-	files := make([]*os.File, 0, len(dirs))
-	for _, dir := range dirs {
-		f, err := openLayer(dir)
-		if err != nil {
-			return nil, &overlay.LayerError{Dir: dir, Err: err}
-		}
-		files = append(files, f)
-	}
-	return files, nil
-}
-
-func openLayer(dir string) (*os.File, error) {
-	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if errors.Is(err, unix.ENOENT) {
-		return nil, overlay.ErrLayerGone
-	} else if err != nil {
-		return nil, err
-	}
-	// Somebody who holds the exclusive lock is about to remove the layer, or wants to keep others from starting. If
-	// it is still in its place it can be used: what is open outlives a removal.
-	if err := unix.Flock(fd, unix.LOCK_SH|unix.LOCK_NB); err != nil && !errors.Is(err, unix.EWOULDBLOCK) {
-		unix.Close(fd)
-		return nil, os.NewSyscallError("flock", err)
-	}
-	var held, named unix.Stat_t
-	if unix.Fstat(fd, &held) != nil || unix.Stat(dir, &named) != nil || held.Dev != named.Dev || held.Ino != named.Ino {
-		unix.Close(fd)
-		return nil, overlay.ErrLayerGone
-	}
-	return os.NewFile(uintptr(fd), dir), nil
 }

@@ -102,6 +102,9 @@ func (l *launcher) launch(speaker, planFile string, compile []string, v plan.Inv
 		}
 	}
 	defer f.Close()
+	if p.Sudo {
+		return execSudo(p.Entrypoint[0], v.Args)
+	}
 	if argv := p.Argv(v); len(argv) == 0 || argv[0] == "" {
 		return &NoCommandError{Name: p.Name}
 	}

@@ -11,8 +11,6 @@ import (
 var (
 	// ErrLayerGone says that a layer is not there, or was removed while it was being mounted.
 	ErrLayerGone = errors.New("layer is gone")
-	// ErrLayerBusy says that a collector is about to remove a layer.
-	ErrLayerBusy = errors.New("layer is being removed")
 	// ErrScratchBusy says that another mount uses the writable directory.
 	ErrScratchBusy = errors.New("writable directory is in use")
 )
@@ -31,8 +29,6 @@ func (e *LayerError) Unwrap() error { return e.Err }
 // Remedy tells the user what to do about it.
 func (e *LayerError) Remedy() string {
 	switch {
-	case errors.Is(e.Err, ErrLayerBusy):
-		return "start again: the image is being removed or was just replaced"
 	case errors.Is(e.Err, unix.EACCES):
 		return "let the store's owner make it readable, or use a store of your own"
 	}

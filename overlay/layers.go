@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openLayers opens and locks every layer, in the order given. A collector takes the exclusive lock before it
-// removes one.
-func openLayers(dirs []string) (_ []*os.File, err error) {
+// OpenLayers opens and locks every layer, in the order given; errors are *LayerError. The caller closes the files when
+// the app has ended: a collector takes the exclusive lock before it removes a layer.
+func OpenLayers(dirs []string) (_ []*os.File, err error) {
 	var files []*os.File
 	defer func() {
 		if err != nil {
@@ -34,8 +34,10 @@ func openLayer(dir string) (_ *os.File, err error) {
 		return nil, errors.Unwrap(err)
 	}
 	err = retry(func() error { return unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) })
+	// Somebody who holds the exclusive lock is about to remove the layer, or wants to keep others from starting: root's
+	// layers can be opened by everybody. Still in its place it can be used, as what is open outlives a removal.
 	if errors.Is(err, unix.EWOULDBLOCK) {
-		err = ErrLayerBusy
+		err = nil
 	}
 	// A collector may have taken the layer away between our open and our lock.
 	if err == nil && !stillNamed(f, dir) {

@@ -17,12 +17,12 @@ const maxLayers = 500
 // thread. It leaves nothing behind when it fails. The caller closes the Mounted when no process uses the root any
 // more: until then its layers are locked (LOCK_SH).
 //
-// Errors: *SpecError, *LayerError (ErrLayerGone, ErrLayerBusy), *FeatureError, *MountError, and ErrScratchBusy.
+// Errors: *SpecError, *LayerError (ErrLayerGone), *FeatureError, *MountError, and ErrScratchBusy.
 func Mount(spec Spec, target string) (_ *Mounted, err error) {
 	if err := spec.check(target); err != nil {
 		return nil, err
 	}
-	layers, err := openLayers(spec.Lower)
+	layers, err := OpenLayers(spec.Lower)
 	if err != nil {
 		return nil, err
 	}

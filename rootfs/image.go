@@ -48,6 +48,10 @@ type LayerRecord struct {
 	MediaType    string `json:"media_type,omitempty"`
 	// Devices counts the device nodes that were not unpacked.
 	Devices int `json:"devices,omitempty"`
+	// Implied are the directories, relative and sorted, that the layer's entries
+	// lie in without the layer naming them. Below another image than its own
+	// their mode and owner are that image's affair.
+	Implied []string `json:"implied,omitempty"`
 }
 
 // Record is the store's own knowledge about an image: what neither manifest

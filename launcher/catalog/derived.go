@@ -27,7 +27,9 @@ func (c *Catalog) Derived() ([]string, error) {
 			out = append(out, path)
 			continue
 		}
-		used[p.Lower[0]] = true
+		if len(p.Lower) > 0 {
+			used[p.Lower[0]] = true
+		}
 	}
 	dir := c.Compiler.Store.HostLayersDir()
 	layers, err := os.ReadDir(dir)
@@ -49,7 +51,7 @@ func (c *Catalog) usable(path string) *plan.Plan {
 		return nil
 	}
 	f.Close()
-	if ok, _ := p.Fresh(); !ok || len(p.Lower) == 0 {
+	if ok, _ := p.Fresh(); !ok {
 		return nil
 	}
 	name, registered := strings.CutSuffix(filepath.Base(path), plan.Suffix)

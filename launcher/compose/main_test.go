@@ -12,7 +12,6 @@ import (
 	"github.com/opencontainers/runc/libcontainer/configs"
 
 	"github.com/flake-launcher/flake-launcher/hostlink"
-	"github.com/flake-launcher/flake-launcher/launcher"
 	"github.com/flake-launcher/flake-launcher/nsexec"
 	"github.com/flake-launcher/flake-launcher/nsexec/engine"
 	initproc "github.com/flake-launcher/flake-launcher/nsexec/init"
@@ -63,7 +62,7 @@ func startDirect(job Job) error {
 	if err != nil {
 		return err
 	}
-	layers, err := launcher.OpenLayers(job.Lower)
+	layers, err := overlay.OpenLayers(job.Lower)
 	if err != nil {
 		return err
 	}

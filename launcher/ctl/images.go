@@ -195,6 +195,7 @@ func (s *session) collect(ctx context.Context, store *rootfs.Store, cat *catalog
 	if err != nil {
 		return err
 	}
+	pinned.Again = func() (gc.Roots, error) { return roots(cat) }
 	report, err := gc.Plan(store, pinned)
 	if err != nil {
 		return err

@@ -87,7 +87,7 @@ func Decode(b []byte) (*Plan, error) {
 	}
 	d := &decoder{s: string(body)}
 	p := &Plan{
-		Build: d.str(), Kernel: d.str(), Name: d.str(), Searched: d.strs(), Digests: d.strs(), Checks: items(d, d.check), Lower: d.strs(),
+		Build: d.str(), Kernel: d.str(), Name: d.str(), Searched: d.strs(), Digests: d.strs(), Checks: items(d, d.check), Sudo: d.bool(), Lower: d.strs(),
 		Writable: d.str(), Store: d.str(), Seed: items(d, d.dir), Links: items(d, d.link),
 		Entrypoint: d.strs(), Cmd: d.strs(), Env: d.strs(), Pass: d.strs(), Cwd: d.str(),
 		UID: d.u32(), GID: d.u32(), Groups: items(d, d.u32),

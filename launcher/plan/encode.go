@@ -13,7 +13,7 @@ import (
 // endian), then the fields of Plan in the order of encode. Strings and lists carry a 32-bit length.
 const (
 	magic      = "FLAKEPLN"
-	version    = 2
+	version    = 3
 	headerSize = 24
 	// maxSize bounds what a reader takes into memory. 100,000 links need about 12 MB.
 	maxSize = 64 << 20
@@ -71,6 +71,7 @@ func (p *Plan) Encode() []byte {
 	e.strs(p.Searched)
 	e.strs(p.Digests)
 	list(e, p.Checks, (*encoder).check)
+	e.bool(p.Sudo)
 	e.strs(p.Lower)
 	e.str(p.Writable)
 	e.str(p.Store)

@@ -33,6 +33,10 @@ type Plan struct {
 	// Digests are the manifest digests of the stack, base first.
 	Digests []string
 
+	// Sudo says that the flake asks for root and the caller is not: Entrypoint is then the link to call by sudo, and
+	// the rest of the plan is empty.
+	Sudo bool
+
 	// Lower are the layer directories, topmost first, as overlayfs wants them.
 	Lower []string
 	// Writable says where the writable part lives; Store is the root below which WritableDisk may put it.

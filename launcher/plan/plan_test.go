@@ -13,7 +13,7 @@ import (
 func sample() *Plan {
 	return &Plan{
 		Build: "b", Kernel: "k", Engine: EngineDirect, User: true, Caller: 1000, Ops: []byte{7}, Name: "aws", Searched: []string{"/etc/flakes"}, Digests: []string{"sha256:aa"},
-		Lower: []string{"/s/layers/b", "/s/layers/a"}, Writable: WritableTmpfs, Store: "/s",
+		Sudo: true, Lower: []string{"/s/layers/b", "/s/layers/a"}, Writable: WritableTmpfs, Store: "/s",
 		Seed:       []Dir{{Path: "tmp", Mode: 0o1777, UID: 1, GID: 2}},
 		Links:      []Link{{Source: "/etc/x", Target: "/etc/x", Kind: LinkFile}, {Source: "/a\nb", Target: "/ü", Kind: LinkDir}},
 		Entrypoint: []string{"/usr/bin/aws"}, Cmd: []string{"", "help"}, Env: []string{"A=1"}, Pass: []string{"LC_*"},

@@ -21,6 +21,9 @@ type Roots struct {
 	Images []digest.Digest
 	// Flakes names who pins an image, for messages. Its keys are pinned too.
 	Flakes map[digest.Digest][]string
+	// Again, if set, is asked for the roots once more when nothing can be added to
+	// the store any longer: what was registered meanwhile must not be collected.
+	Again func() (Roots, error)
 }
 
 // pinned says whether a registration pins the image.
@@ -244,6 +247,11 @@ func (r *Report) Apply(ctx context.Context) error {
 		return fmt.Errorf("collect garbage: %w", err)
 	}
 	defer done()
+	if r.roots.Again != nil {
+		if r.roots, err = r.roots.Again(); err != nil {
+			return err
+		}
+	}
 	now, err := plan(r.store, r.roots, r.scope)
 	if err != nil {
 		return err

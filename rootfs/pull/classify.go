@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"syscall"
 
@@ -147,10 +148,28 @@ func reasonNetwork(err error) error {
 	// What net/http says of a server without TLS has no type.
 	case strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
 		return ErrTLS
+	// A bare errno and the errors of files answer to net.Error too: those of a connection come wrapped.
+	case fileError(err):
+		return ErrLocal
 	case errors.As(err, &netErr), errors.Is(err, io.EOF):
 		return ErrUnreachable
 	}
 	return nil
+}
+
+// fileError tells an error of this machine's files from one of a connection.
+func fileError(err error) bool {
+	var (
+		op   *net.OpError
+		file *fs.PathError
+		link *os.LinkError
+		call *os.SyscallError
+		no   syscall.Errno
+	)
+	if errors.As(err, &op) {
+		return false
+	}
+	return errors.As(err, &file) || errors.As(err, &link) || errors.As(err, &call) || errors.As(err, &no)
 }
 
 // texts are parts of messages of containers/image that have no type.

@@ -25,6 +25,7 @@ var (
 	ErrNoFile       = errors.New("no such file")
 	ErrNoSpace      = errors.New("no space left in the store")
 	ErrReadOnly     = errors.New("store cannot be written to")
+	ErrLocal        = errors.New("a file can't be read or written here")
 	ErrFileSystem   = errors.New("file system of the store lacks what layers need")
 	ErrInterrupted  = errors.New("interrupted")
 )
@@ -40,7 +41,7 @@ var remedies = map[error]string{
 	ErrUnauthorized: "log in, so that auth.json has the credentials (skopeo login, podman login or docker login), and check the name",
 	ErrRateLimit:    "wait, or log in to the registry",
 	ErrPolicy:       "sign the image, or change policy.json if you trust it",
-	ErrArchitecture: "ask for an image of this machine's platform, or choose another platform explicitly",
+	ErrArchitecture: "ask for an image of this machine's platform",
 	ErrDigest:       "try again; if it stays, the image is damaged at its source or something on the way alters it",
 	ErrTruncated:    "try again; if it stays, the image is damaged at its source",
 	ErrUnsafe:       "do not use this image; if you build it yourself, let its layers name files relative to the root, without .. or links that lead out",
@@ -49,6 +50,7 @@ var remedies = map[error]string{
 	ErrNoFile:       "check the path",
 	ErrNoSpace:      "free some space (flake-ctl gc), or move the store with FLAKES_ROOT, and try again: what was complete is kept",
 	ErrReadOnly:     "mount its file system for writing, or let FLAKES_ROOT name a place that you can write to",
+	ErrLocal:        "check the file that is named: its name, its permissions, the file system it lies on",
 	ErrFileSystem:   "let FLAKES_ROOT name a directory on a local file system, such as ext4, xfs or btrfs",
 	ErrInterrupted:  "start it again: what was fetched completely is kept",
 }

@@ -139,22 +139,15 @@ func isSchema1(mime string) bool {
 	return mime == manifest.DockerV2Schema1MediaType || mime == manifest.DockerV2Schema1SignedMediaType
 }
 
-// runsOn lists, by machine, what else it executes.
-var runsOn = map[string]string{"amd64": "386"}
-
-// archNames are spellings found in images made without Go.
-var archNames = map[string]string{"x86_64": "amd64", "aarch64": "arm64", "i386": "386", "i686": "386", "armv7l": "arm"}
-
 // checkPlatform refuses an image that says it is for another platform. One that
 // says nothing is taken.
 func (p *puller) checkPlatform(config *ispec.Image) error {
-	arch := config.Architecture
-	if name, ok := archNames[arch]; ok {
-		arch = name
-	}
 	want := p.opt.wanted()
-	archOK := arch == "" || arch == want || p.opt.Arch == "" && runsOn[want] == arch
-	if !archOK || config.OS != "" && !strings.EqualFold(config.OS, p.opt.OS) {
+	ok := rootfs.IsArch(config.Architecture, want) && (config.OS == "" || strings.EqualFold(config.OS, p.opt.OS))
+	if p.opt.Arch == "" {
+		ok = rootfs.Runs(config.OS, config.Architecture, want)
+	}
+	if !ok {
 		return fmt.Errorf("%w: %s/%s, wanted is %s/%s", ErrArchitecture, config.OS, config.Architecture, p.opt.OS, want)
 	}
 	return nil

@@ -158,7 +158,7 @@ func (p *puller) present(l *layer) bool {
 	for _, id := range []digest.Digest{l.want, l.chainID(l.want)} {
 		if id != "" && p.store.HasLayer(id.Encoded()) {
 			known := p.known[l.want]
-			l.fill(id, l.want, unpack.Result{Size: known.UnpackedSize, Devices: known.Devices})
+			l.fill(id, l.want, unpack.Result{Size: known.UnpackedSize, Devices: known.Devices, ImpliedParents: known.Implied})
 			return true
 		}
 	}
@@ -168,7 +168,7 @@ func (p *puller) present(l *layer) bool {
 func (l *layer) fill(id, diffID digest.Digest, res unpack.Result) {
 	l.record = rootfs.LayerRecord{
 		ID: id.Encoded(), DiffID: diffID, Digest: l.info.Digest, Size: l.info.Size,
-		MediaType: l.info.MediaType, UnpackedSize: res.Size, Devices: res.Devices,
+		MediaType: l.info.MediaType, UnpackedSize: res.Size, Devices: res.Devices, Implied: res.ImpliedParents,
 	}
 }
 

@@ -46,9 +46,10 @@ func (p *puller) load(ctx context.Context, name string) (*rootfs.Image, error) {
 		return nil, err
 	}
 	if fi.IsDir() {
-		for kind, mark := range map[string]string{kindOCI: ispec.ImageLayoutFile, kindDir: dockerManifest} {
-			if _, err := os.Stat(filepath.Join(file, mark)); err == nil {
-				return p.loadKind(ctx, kind, file)
+		// Both at once is what docker saves: its OCI layout is the whole image.
+		for _, d := range []struct{ kind, mark string }{{kindOCI, ispec.ImageLayoutFile}, {kindDir, dockerManifest}} {
+			if _, err := os.Stat(filepath.Join(file, d.mark)); err == nil {
+				return p.loadKind(ctx, d.kind, file)
 			}
 		}
 		return nil, fmt.Errorf("%w: directory %q has neither %s nor %s", ErrNotArchive, file, ispec.ImageLayoutFile, dockerManifest)

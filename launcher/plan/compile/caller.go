@@ -29,6 +29,27 @@ type Caller struct {
 // Root says that the plan is for root, who needs no user namespace.
 func (c Caller) Root() bool { return c.UID == 0 }
 
+// checkStores refuses to be root inside over the store of somebody else: its files would belong to nobody there, and
+// what root may do everywhere would fail in most places.
+func (c *Compiler) checkStores(p *plan.Plan, req Request, images []rootfs.Stored) error {
+	if c.Caller.Root() || p.UID != 0 {
+		return nil
+	}
+	for n, img := range images {
+		var st syscall.Stat_t
+		if err := syscall.Stat(img.Store.Root(), &st); err != nil {
+			return fmt.Errorf("look at store: %w", err)
+		}
+		if int(st.Uid) != c.Caller.UID {
+			return &StackError{
+				Flake: req.Name, Reason: fmt.Sprintf("user root: image %q lies in %s, which is not yours", req.Images[n], img.Store.Root()),
+				Fix: "get the image into a store of your own: flake-ctl pull or flake-ctl load",
+			}
+		}
+	}
+	return nil
+}
+
 // ownFile is a file with content in the flake's own layer.
 type ownFile struct {
 	path string // canonical in the image

@@ -97,7 +97,22 @@ func (c *Compiler) Flake(ctx context.Context, name string) (*Result, error) {
 		return nil, err
 	}
 	req.Checks = checks
+	if f.Container.Runtime.RunAs == "root" && !c.Caller.Root() {
+		return c.asRoot(name, f.Container.HostAppPath, checks)
+	}
 	return c.compileTo(ctx, req, filepath.Join(c.Store.PlansDir(), plan.FileName(name)))
+}
+
+// asRoot makes the plan of a flake that only root starts: for anybody else it says no more than what to hand to sudo.
+func (c *Compiler) asRoot(name, link string, checks []plan.Check) (*Result, error) {
+	p := &plan.Plan{
+		Build: plan.Build, Kernel: plan.Kernel(), Name: name, Searched: c.Searched, Caller: uint32(c.Caller.UID),
+		Sudo: true, Entrypoint: []string{link}, Checks: checks,
+	}
+	if err := os.MkdirAll(c.Store.PlansDir(), 0o755); err != nil {
+		return nil, fmt.Errorf("make directory of plans: %w", err)
+	}
+	return &Result{Plan: p}, p.Write(filepath.Join(c.Store.PlansDir(), plan.FileName(name)))
 }
 
 // AdHoc compiles a stack that nothing registers and writes its plan under the given file name.
@@ -171,6 +186,11 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	implied, err := impliedParents(images, layers, view)
+	if err != nil {
+		return nil, err
+	}
+	host.nodes = append(host.nodes, implied...)
 	p.Links = host.links
 
 	stack := mergeConfigs(images)
@@ -181,6 +201,9 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 		return nil, err
 	}
 	if err := c.identity(p, req, stack, view); err != nil {
+		return nil, err
+	}
+	if err := c.checkStores(p, req, images); err != nil {
 		return nil, err
 	}
 	files, err := c.accounts(p, view)

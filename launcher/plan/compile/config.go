@@ -26,7 +26,7 @@ type stackConfig struct {
 // checkStack refuses what can't run here: a foreign architecture or system.
 func checkStack(req Request, images []rootfs.Stored) error {
 	for n, i := range images {
-		if i.OS != "" && i.OS != "linux" || i.Architecture != "" && i.Architecture != runtime.GOARCH {
+		if !rootfs.Runs(i.OS, i.Architecture, runtime.GOARCH) {
 			return &StackError{
 				Flake:  req.Name,
 				Reason: fmt.Sprintf("image %q is for %s/%s, this machine is linux/%s", req.Images[n], i.OS, i.Architecture, runtime.GOARCH),
