@@ -64,7 +64,7 @@ type launcher struct {
 }
 
 func newLauncher() (*launcher, error) {
-	root, err := rootfs.DefaultRoot(os.Getenv, os.Geteuid())
+	root, err := rootfs.CallersRoot()
 	if err != nil {
 		return nil, err
 	}

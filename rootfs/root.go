@@ -44,6 +44,16 @@ func DefaultRoot(getenv func(string) string, euid int) (string, error) {
 	return "", errors.New("find store: none of FLAKES_ROOT, XDG_DATA_HOME and HOME is set to an absolute path")
 }
 
+// CallersRoot is [DefaultRoot] for this process. Root of a user namespace that
+// has but one id has the store of the user he really is.
+func CallersRoot() (string, error) {
+	euid := os.Geteuid()
+	if euid == 0 && !Privileged() {
+		euid = -1
+	}
+	return DefaultRoot(os.Getenv, euid)
+}
+
 // Privileged says that the caller can give files to other users: root, unless
 // in a user namespace that has but one id. What is not privileged unpacks with
 // a side file of owners, and has a store for himself.

@@ -35,7 +35,7 @@ func newCatalog(t *testing.T) (*Catalog, string) {
 	must(t, err)
 	return &Catalog{
 		Dir: searched[0], Searched: searched, Ledger: s.LedgerDir(), Plans: s.PlansDir(), Launcher: "/opt/flake-launcher",
-		Compiler: &compile.Compiler{Store: s, Images: images, Searched: searched, HostRoot: "/", Launcher: "/opt/flake-launcher"},
+		Compiler: &compile.Compiler{Store: s, Images: images, Caller: compile.Caller{UID: os.Geteuid(), GID: os.Getegid(), Privileged: rootfs.Privileged()}, Searched: searched, HostRoot: "/", Launcher: "/opt/flake-launcher"},
 	}, links
 }
 

@@ -49,6 +49,8 @@ type session struct {
 	Streams
 	getenv func(string) string
 	euid   int
+	// privileged is root, unless in a user namespace with a single id.
+	privileged bool
 }
 
 // usageError is a mistake in the command line.
@@ -80,7 +82,7 @@ func Main(ctx context.Context, args []string, s Streams) (code int) {
 	if err != nil {
 		return fail(s, usageError{err})
 	}
-	ses := &session{Streams: s, getenv: os.Getenv, euid: os.Geteuid()}
+	ses := &session{Streams: s, getenv: os.Getenv, euid: os.Geteuid(), privileged: rootfs.Privileged()}
 	kctx.BindTo(ctx, (*context.Context)(nil))
 	if err := kctx.Run(ses); err != nil {
 		if ctx.Err() != nil {
@@ -119,7 +121,7 @@ func fail(s Streams, err error) int {
 // caller is who this process works for. HOME is believed as everywhere; a name may be missing, for example where a
 // directory service is unreachable.
 func (s *session) caller() compile.Caller {
-	c := compile.Caller{UID: s.euid, GID: os.Getegid(), Home: s.getenv("HOME")}
+	c := compile.Caller{UID: s.euid, GID: os.Getegid(), Home: s.getenv("HOME"), Privileged: s.privileged}
 	if u, err := user.LookupId(strconv.Itoa(s.euid)); err == nil {
 		c.Name = u.Username
 	} else if name := s.getenv("LOGNAME"); name != "" {
@@ -130,7 +132,7 @@ func (s *session) caller() compile.Caller {
 
 // store opens the caller's store; with create it is made if it is not there.
 func (s *session) store(create bool) (*rootfs.Store, error) {
-	root, err := rootfs.DefaultRoot(s.getenv, s.euid)
+	root, err := rootfs.CallersRoot()
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +169,7 @@ func (s *session) registrations() (string, error) {
 	switch {
 	case s.getenv("FLAKES_ROOT") != "":
 		return plan.SearchDirs(s.getenv)[0], nil
-	case s.euid == 0:
+	case s.privileged:
 		return plan.SystemDir, nil
 	}
 	if d := plan.UserDir(s.getenv); d != "" {

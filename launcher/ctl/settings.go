@@ -34,7 +34,7 @@ func (s *session) settings() (settings, error) {
 		}
 		all.AdditionalStores = append(all.AdditionalStores, one.AdditionalStores...)
 	}
-	if s.getenv("FLAKES_ROOT") == "" && s.euid != 0 {
+	if s.getenv("FLAKES_ROOT") == "" && !s.privileged {
 		all.AdditionalStores = append(all.AdditionalStores, rootfs.SystemRoot)
 	}
 	return all, nil

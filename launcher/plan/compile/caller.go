@@ -22,12 +22,14 @@ import (
 // Caller is the user whose starts a plan serves.
 type Caller struct {
 	UID, GID int
+	// Privileged says that the caller is root and can be anybody.
+	Privileged bool
 	// Name and Home may be empty: not every id has an entry in a database.
 	Name, Home string
 }
 
 // Root says that the plan is for root, who needs no user namespace.
-func (c Caller) Root() bool { return c.UID == 0 }
+func (c Caller) Root() bool { return c.Privileged }
 
 // checkStores refuses to be root inside over the store of somebody else: its files would belong to nobody there, and
 // what root may do everywhere would fail in most places.

@@ -24,7 +24,7 @@ type Compiler struct {
 	HostRoot string
 	// Launcher is the file that links of flakes point to; a target that would be it is a loop. May be "".
 	Launcher string
-	// Caller is who will start the plans. The zero value is root.
+	// Caller is who will start the plans.
 	Caller Caller
 	// Fetch gets an image that is not stored. Nil means: a missing image is an error.
 	Fetch func(ctx context.Context, name string) (*rootfs.Image, error)
