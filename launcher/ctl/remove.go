@@ -79,6 +79,9 @@ func (s *session) removeImage(ctx context.Context, store *rootfs.Store, cat *cat
 	}
 	d, err := store.Resolve(image)
 	if err != nil {
+		if _, other, found := cat.Compiler.Images.ResolveRef(image); found == nil {
+			return &OtherStoreError{Image: image, Root: other.Root()}
+		}
 		return err
 	}
 	if force && len(pinned.Flakes[d]) > 0 {
@@ -107,6 +110,16 @@ func (s *session) removeImage(ctx context.Context, store *rootfs.Store, cat *cat
 	s.tell(report, derived, "deleted")
 	return nil
 }
+
+// OtherStoreError refuses to remove an image of a store that the caller only reads.
+type OtherStoreError struct{ Image, Root string }
+
+func (e *OtherStoreError) Error() string {
+	return fmt.Sprintf("image %q lies in %s, which is not yours", e.Image, e.Root)
+}
+
+// Remedy implements the CLI's second line.
+func (e *OtherStoreError) Remedy() string { return "have its owner remove it" }
 
 // UsedError refuses to remove an image that flakes start.
 type UsedError struct{ *gc.PinnedError }
