@@ -256,7 +256,7 @@ static void mask(char *p, char *end)
 {
 	uint32_t flags = number(OP_MASK, &p, end);
 	const char *path = text(OP_MASK, &p, end);
-	int target, tree, fs;
+	int target, tree, fs, null;
 	char smallest[] = "size=4k,nr_inodes=1";
 
 	if ((flags & F_SYS) && !sys_is_hosts)
@@ -268,7 +268,10 @@ static void mask(char *p, char *end)
 		die_at(OP_MASK, errno, "cover", path, NULL);
 	}
 	if (!is_dir(target)) {
-		tree = clone_tree(root, "dev/null", 0);
+		/* Looked up below the root like all else: /dev may be a symlink of the image's. */
+		null = resolve(root, "dev/null", O_PATH, RESOLVE_IN_ROOT);
+		tree = null < 0 ? -1 : clone_tree(null, "", 0);
+		close(null);
 	} else if (empty_dir < 0) {
 		tree = make_fs("tmpfs", "tmpfs", smallest, ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC, &fs);
 		if (tree >= 0)
