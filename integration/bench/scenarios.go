@@ -27,12 +27,26 @@ func scenarios(rounds, pulls int) []scenario {
 				{name: "native", prepare: nothing, command: func(*env) *exec.Cmd { return exec.Command("/bin/true") }},
 				{name: ourLink, prepare: prepareFlake, command: func(e *env) *exec.Cmd { return e.ours(filepath.Join(e.links, "true")) }},
 				{name: ourRun, prepare: prepareFlake, command: func(e *env) *exec.Cmd { return e.ours(e.binary("flake-run"), "bookworm", "/bin/true") }},
+				{name: "flake-run --engine libcontainer", prepare: prepareFlake, command: func(e *env) *exec.Cmd {
+					return e.ours(e.binary("flake-run"), "--engine", "libcontainer", "bookworm", "/bin/true")
+				}},
 				{name: "bwrap --unshare-all", prepare: needs("bwrap"), command: bwrap},
 				{name: crunRun, prepare: prepareBundle("crun"), command: bundle("crun"), private: true},
 				{name: runcRun, prepare: prepareBundle("runc"), command: bundle("runc")},
 				{name: podmanRun, prepare: preparePodman, command: podman, private: true},
 			},
 			goals: []goal{{ourLink, runcRun, 1.2}, {ourLink, podmanRun, 0.2}},
+		},
+		{
+			name: "user", title: "The same as an ordinary user without a range of ids", rounds: rounds,
+			subjects: []subject{
+				{name: "native", prepare: nothing, command: func(e *env) *exec.Cmd { return e.asUser("/bin/true") }},
+				{name: ourLink, prepare: prepareUser, command: func(e *env) *exec.Cmd { return e.asUser(e.userLink()) }},
+				{name: "flake-run", prepare: prepareUser, command: func(e *env) *exec.Cmd {
+					return e.asUser(e.userBinary("flake-run"), "bookworm", "/bin/true")
+				}},
+				{name: "bwrap --unshare-all", prepare: both(needs("bwrap"), prepareUser), command: bwrapUser},
+			},
 		},
 		{
 			name: "pull", title: "Pull and unpack a 3-layer image from docker-registry on loopback, empty store", rounds: pulls,
