@@ -109,6 +109,9 @@ func (o options) data() string {
 // file system is made, so nothing short of that tells whether an interface will do.
 func mountOverlay(spec Spec, layers []*os.File, s *scratch, target *os.File) (*os.File, error) {
 	o := s.options(layers)
+	if !takesLayersSingly() {
+		return classicOverlay(o, s, target)
+	}
 	mnt, err := newOverlay(o)
 	if err == nil {
 		s.uncover(target)

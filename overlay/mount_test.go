@@ -44,10 +44,22 @@ func newBench(t *testing.T) *bench {
 	return b
 }
 
-func (b *bench) unmount() {
+func (b *bench) unmount() { unmountAll(b.target) }
+
+func unmountAll(dir string) {
 	// The fallback leaves its tmpfs below the overlay.
-	for unix.Unmount(b.target, unix.MNT_DETACH) == nil {
+	for unix.Unmount(dir, unix.MNT_DETACH) == nil {
 		continue
+	}
+}
+
+// requireWritable skips what this kernel can't do.
+func requireWritable(t *testing.T, w Writable) {
+	t.Helper()
+	var u unix.Utsname
+	must(t, unix.Uname(&u))
+	if w == Tmpfs && !atLeast(unix.ByteSliceToString(u.Release[:]), 6, 6) {
+		t.Skip("needs user attributes on tmpfs: Linux 6.6")
 	}
 }
 
@@ -131,7 +143,7 @@ func TestLayersAreMerged(t *testing.T) {
 	base := b.layer("base", "etc/a base", "etc/b base", "opt/x/y base", "only/base base")
 	mid := b.layer("mid", "etc/a mid", "-etc/b", "=opt/x/", "opt/x/z mid")
 	top := b.layer("top", "etc/c top")
-	b.mount(Spec{Lower: []string{top, mid, base}})
+	b.mount(Spec{Lower: []string{top, mid, base}, Writable: None})
 	want := []string{"etc/", "etc/a mid", "etc/c top", "only/", "only/base base", "opt/", "opt/x/", "opt/x/z mid"}
 	if diff := cmp.Diff(want, tree(t, b.target)); diff != "" {
 		t.Error(diff)
@@ -141,6 +153,7 @@ func TestLayersAreMerged(t *testing.T) {
 func TestWritableParts(t *testing.T) {
 	for _, w := range []Writable{Tmpfs, Disk, None} {
 		t.Run(w.String(), func(t *testing.T) {
+			requireWritable(t, w)
 			b := newBench(t)
 			base := b.layer("base", "etc/file base", "dir/inner/f base")
 			spec := Spec{Lower: []string{base}, Writable: w, TmpfsSize: 1 << 20}
@@ -203,6 +216,7 @@ func TestPathsWithOddCharacters(t *testing.T) {
 	} {
 		for _, w := range []Writable{Tmpfs, Disk, None} {
 			t.Run(fmt.Sprintf("%.20q %v", name, w), func(t *testing.T) {
+				requireWritable(t, w)
 				b := newBench(t)
 				odd := filepath.Join(name, name)
 				spec := Spec{Lower: []string{b.layer(filepath.Join(odd, "top"), "a top"), b.layer(filepath.Join(odd, "base"), "b base")},
@@ -228,7 +242,7 @@ func TestManyLayers(t *testing.T) {
 				lower = append(lower, b.layer(fmt.Sprintf("layer%03d", i), fmt.Sprintf("own%03d x", i), fmt.Sprintf("shared %d", i)))
 				want = append(want, fmt.Sprintf("own%03d x", i))
 			}
-			b.mount(Spec{Lower: lower})
+			b.mount(Spec{Lower: lower, Writable: None})
 			want = append(want, "shared 0")
 			if diff := cmp.Diff(want, tree(t, b.target)); diff != "" {
 				t.Error(diff)
@@ -240,6 +254,7 @@ func TestManyLayers(t *testing.T) {
 func TestSeeds(t *testing.T) {
 	for _, w := range []Writable{Tmpfs, Disk, None} {
 		t.Run(w.String(), func(t *testing.T) {
+			requireWritable(t, w)
 			b := newBench(t)
 			base := b.layer("base", "var/lib/f base")
 			must(t, os.Chmod(base, 0o751))
@@ -315,7 +330,7 @@ func TestLayersThatCanNotBeUsed(t *testing.T) {
 		"an overlay's target": {[]string{b.target, filepath.Join(b.target, "..")}, nil, &overlap},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m, err := Mount(Spec{Lower: tc.lower}, b.target)
+			m, err := Mount(Spec{Lower: tc.lower, Writable: None}, b.target)
 			if err == nil {
 				m.Close()
 				t.Fatal("was mounted")
@@ -334,7 +349,7 @@ func TestLayersThatCanNotBeUsed(t *testing.T) {
 func TestLayersStayLockedUntilClose(t *testing.T) {
 	b := newBench(t)
 	base := b.layer("base", "f base")
-	m := b.mount(Spec{Lower: []string{base}})
+	m := b.mount(Spec{Lower: []string{base}, Writable: None})
 	collector, err := os.Open(base)
 	must(t, err)
 	defer collector.Close()
@@ -344,9 +359,9 @@ func TestLayersStayLockedUntilClose(t *testing.T) {
 	// Others may use it at the same time.
 	second := filepath.Join(b.dir, "second")
 	must(t, os.Mkdir(second, 0o755))
-	m2, err := Mount(Spec{Lower: []string{base}}, second)
+	m2, err := Mount(Spec{Lower: []string{base}, Writable: None}, second)
 	must(t, err)
-	must(t, unix.Unmount(second, unix.MNT_DETACH))
+	unmountAll(second)
 	must(t, m2.Close())
 	must(t, m.Close())
 	must(t, m.Close())
@@ -359,7 +374,7 @@ func TestDevicesOfAnImageDoNotWork(t *testing.T) {
 	b := newBench(t)
 	base := b.layer("base", "d/")
 	must(t, unix.Mknod(filepath.Join(base, "d/null"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))))
-	b.mount(Spec{Lower: []string{base}})
+	b.mount(Spec{Lower: []string{base}, Writable: None})
 	if _, err := os.ReadFile(filepath.Join(b.target, "d/null")); !errors.Is(err, unix.EACCES) {
 		t.Errorf("opening a device node of a layer: %v", err)
 	}
@@ -373,7 +388,7 @@ func TestNestedTooDeep(t *testing.T) {
 	m2, err := Mount(Spec{Lower: []string{filepath.Join(b.target, "x")}, Writable: None}, second)
 	must(t, err)
 	defer m2.Close()
-	defer unix.Unmount(second, unix.MNT_DETACH)
+	defer unmountAll(second)
 	_, err = Mount(Spec{Lower: []string{second}, Writable: None}, third)
 	var me *MountError
 	if !errors.As(err, &me) {
@@ -384,6 +399,7 @@ func TestNestedTooDeep(t *testing.T) {
 func TestFallback(t *testing.T) {
 	for _, w := range []Writable{Tmpfs, Disk, None} {
 		t.Run(w.String(), func(t *testing.T) {
+			requireWritable(t, w)
 			b := newBench(t)
 			lower := []string{b.layer(`t:,\"op`, "a top"), b.layer("ba:se", "b base")}
 			spec := Spec{Lower: lower, Writable: w}
@@ -428,7 +444,7 @@ func TestFailureOfTheMountItselfLeavesNothing(t *testing.T) {
 	b := newBench(t)
 	base := b.layer("base", "sub/f base")
 	for range 3 {
-		if _, err := Mount(Spec{Lower: []string{base, filepath.Join(base, "sub")}}, b.target); err == nil {
+		if _, err := Mount(Spec{Lower: []string{base, filepath.Join(base, "sub")}, Writable: None}, b.target); err == nil {
 			t.Fatal("was mounted")
 		}
 	}

@@ -87,3 +87,14 @@ func TestMountErrorTellsEverything(t *testing.T) {
 		t.Error("the errno is lost")
 	}
 }
+
+func TestAtLeast(t *testing.T) {
+	for release, want := range map[string]bool{
+		"6.1.0-56-cloud-amd64": false, "5.14.0-427.el9": false, "6.6.9": false, "2.6.60": false,
+		"6.7.0": true, "6.18.44": true, "7.0-rc1": true, "odd": true,
+	} {
+		if got := atLeast(release, 6, 7); got != want {
+			t.Errorf("%s: %v", release, got)
+		}
+	}
+}

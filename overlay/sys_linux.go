@@ -13,6 +13,25 @@ import (
 // this holds on every thread.
 func fdPath(f *os.File) string { return fmt.Sprintf("/proc/self/fd/%d", f.Fd()) }
 
+// takesLayersSingly tells whether overlayfs knows lowerdir+. Before 6.5 the kernel finds an option that it does not
+// know only when the file system is made, and complains in its log each time.
+func takesLayersSingly() bool {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return true
+	}
+	return atLeast(unix.ByteSliceToString(u.Release[:]), 6, 7)
+}
+
+// atLeast compares a kernel's release; what is no release counts as new.
+func atLeast(release string, major, minor int) bool {
+	var a, b int
+	if _, err := fmt.Sscanf(release, "%d.%d", &a, &b); err != nil {
+		return true
+	}
+	return a > major || a == major && b >= minor
+}
+
 func retry(call func() error) error {
 	for {
 		if err := call(); !errors.Is(err, unix.EINTR) {

@@ -86,6 +86,14 @@ func (e *AccessError) Unwrap() error { return e.Err }
 // Remedy says what the user can do.
 func (e *AccessError) Remedy() string { return e.remedy }
 
+// NoRootError says that nothing tells where the caller's store is.
+type NoRootError struct{ Reason, remedy string }
+
+func (e *NoRootError) Error() string { return "find store: " + e.Reason }
+
+// Remedy says what the user can do.
+func (e *NoRootError) Remedy() string { return e.remedy }
+
 // NotFoundError says that no stored image answers to Name. It matches
 // [fs.ErrNotExist].
 type NotFoundError struct {
@@ -107,6 +115,9 @@ func (e *NotFoundError) Is(target error) bool { return target == fs.ErrNotExist 
 
 // Remedy says what the user can do.
 func (e *NotFoundError) Remedy() string {
+	if len(e.Unread) > 0 {
+		return fmt.Sprintf("ask the owner of %s for the right to read it, or pull the image into a store of your own", e.Unread[0])
+	}
 	return fmt.Sprintf("pull it: flake-ctl pull %s", e.Name)
 }
 

@@ -2,7 +2,6 @@ package rootfs
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -28,7 +27,9 @@ const SystemRoot = "/var/lib/flakes"
 func DefaultRoot(getenv func(string) string, euid int) (string, error) {
 	if r := getenv(envRoot); r != "" {
 		if !filepath.IsAbs(r) {
-			return "", fmt.Errorf("find store: %s=%q is not an absolute path", envRoot, r)
+			return "", &NoRootError{
+				Reason: fmt.Sprintf("%s=%q is not an absolute path", envRoot, r), remedy: "write it from / on, or unset it",
+			}
 		}
 		return filepath.Clean(r), nil
 	}
@@ -41,7 +42,9 @@ func DefaultRoot(getenv func(string) string, euid int) (string, error) {
 	if h := getenv("HOME"); filepath.IsAbs(h) {
 		return filepath.Join(h, ".local", "share", userDirName), nil
 	}
-	return "", errors.New("find store: none of FLAKES_ROOT, XDG_DATA_HOME and HOME is set to an absolute path")
+	return "", &NoRootError{
+		Reason: "none of FLAKES_ROOT, XDG_DATA_HOME and HOME is set to an absolute path", remedy: "set HOME to your home directory",
+	}
 }
 
 // CallersRoot is [DefaultRoot] for this process. Root of a user namespace that

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
 )
 
 // Set is the caller's own store and further ones that are read where they are:
@@ -49,6 +50,8 @@ func OpenSet(own *Store, additional []string) (*Set, error) {
 		s, err := Open(root)
 		var denied *AccessError
 		switch {
+		case err == nil && s.closed():
+			set.unread = append(set.unread, root)
 		case err == nil:
 			set.stores = append(set.stores, s)
 		case errors.Is(err, ErrNoStore):
@@ -59,6 +62,12 @@ func OpenSet(own *Store, additional []string) (*Set, error) {
 		}
 	}
 	return set, nil
+}
+
+// closed says that the caller may not look at the layers, as in a store of
+// root's that has format 1 still.
+func (s *Store) closed() bool {
+	return errors.Is(unix.Faccessat(unix.AT_FDCWD, s.path(layersDir), unix.R_OK|unix.X_OK, unix.AT_EACCESS), fs.ErrPermission)
 }
 
 // Own is the store that the caller writes to; nil if he has none.

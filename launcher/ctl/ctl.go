@@ -160,7 +160,9 @@ func (s *session) catalog(store *rootfs.Store) (*catalog.Catalog, error) {
 	return &catalog.Catalog{
 		Dir: dir, Searched: searched, Launcher: link,
 		Ledger: store.LedgerDir(), Plans: store.PlansDir(),
-		Compiler: &compile.Compiler{Store: store, Images: images, Searched: searched, HostRoot: "/", Launcher: link, Caller: s.caller()},
+		Compiler: &compile.Compiler{
+			Store: store, Images: images, Settings: s.settingsFiles(), Searched: searched, HostRoot: "/", Launcher: link, Caller: s.caller(),
+		},
 	}, nil
 }
 

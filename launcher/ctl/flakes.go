@@ -127,6 +127,9 @@ func (s *session) registered(f *flake.Flake, res *compile.Result) {
 	if len(h.Linked)+len(h.Skipped) > 0 {
 		fmt.Fprintf(s.Err, "host files: %d linked, %d left out (noise, or not on this host)\n", len(h.Linked), len(h.Skipped))
 	}
+	if n := len(h.Unreadable); n > 0 {
+		fmt.Fprintf(s.Err, "warning: %d files of the host are not yours to read, nor the app's: for example %s\n", n, h.Unreadable[0])
+	}
 	if n := len(h.Dangling); n > 0 {
 		d := h.Dangling[0]
 		fmt.Fprintf(s.Err, "warning: %d links of the host lead to files that the app's root lacks, for example %s to %s\n", n, d.Path, d.Missing)

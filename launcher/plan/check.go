@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"fmt"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -45,6 +47,16 @@ func Kernel() string {
 		return ""
 	}
 	return unix.ByteSliceToString(u.Release[:])
+}
+
+// DefaultWritable is the writable part of a flake that asks for none in particular: a tmpfs where it can hold the
+// attributes that overlayfs needs, which it can from Linux 6.6 on; the store's disk before.
+func DefaultWritable(kernel string) string {
+	var major, minor int
+	if _, err := fmt.Sscanf(kernel, "%d.%d", &major, &minor); err == nil && (major < 6 || major == 6 && minor < 6) {
+		return WritableDisk
+	}
+	return WritableTmpfs
 }
 
 // Fresh reports whether the plan was compiled by this build on this kernel and every check of it holds; if not,

@@ -143,3 +143,14 @@ func must(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
+
+func TestDefaultWritable(t *testing.T) {
+	for kernel, want := range map[string]string{
+		"6.1.0-28-amd64": WritableDisk, "5.15.0": WritableDisk, "6.5.13": WritableDisk,
+		"6.6.1": WritableTmpfs, "6.18.44": WritableTmpfs, "7.0": WritableTmpfs, "": WritableTmpfs,
+	} {
+		if got := DefaultWritable(kernel); got != want {
+			t.Errorf("%s: %s, want %s", kernel, got, want)
+		}
+	}
+}

@@ -132,7 +132,7 @@ func (g *grammar) check() error {
 
 // writable normalises the default, so that both spellings share a plan.
 func (g *grammar) writable() string {
-	if g.Writable == plan.WritableTmpfs {
+	if g.Writable == plan.DefaultWritable(plan.Kernel()) {
 		return ""
 	}
 	return g.Writable

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/flake-launcher/flake-launcher/launcher"
+	"github.com/flake-launcher/flake-launcher/launcher/plan"
 )
 
 func TestParse(t *testing.T) {
@@ -23,7 +24,7 @@ func TestParse(t *testing.T) {
 		"pilot's marks are untouched":   {[]string{"i", "c", "@scope/x", "%s"}, launcher.AdHoc{Image: "i", Command: []string{"c", "@scope/x", "%s"}}},
 		"commas split nothing":          {[]string{"-e", "A=1,2", "--layer", "x,y", "--layer=z", "--base=b", "i"}, launcher.AdHoc{Base: "b", Layers: []string{"x,y", "z"}, Env: []string{"A=1,2"}, Image: "i"}},
 		"user and writable":             {[]string{"--user", "7:8", "--writable", "none", "i"}, launcher.AdHoc{User: "7:8", Writable: "none", Image: "i"}},
-		"the default writable is plain": {[]string{"--writable", "tmpfs", "i"}, launcher.AdHoc{Image: "i"}},
+		"the default writable is plain": {[]string{"--writable", plan.DefaultWritable(plan.Kernel()), "i"}, launcher.AdHoc{Image: "i"}},
 		"empty arguments stay":          {[]string{"i", "c", "", " "}, launcher.AdHoc{Image: "i", Command: []string{"c", "", " "}}},
 	}
 	for name, tc := range tests {

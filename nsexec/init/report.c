@@ -122,13 +122,15 @@ static const char *remedy(uint32_t op, int err)
 		return "run as root, outside of other containers";
 	case OP_UPPER:
 		if (err == EOPNOTSUPP)
-			return "start with --writable disk";
+			return "start with --writable disk, or on Linux 6.6 or newer";
 		break;
 	case OP_OVERLAY:
 		if (err == ENODEV)
 			return "load the kernel's module with `modprobe overlay`, or use a kernel that has it";
 		if (err == ELOOP)
 			return "name each image once, and keep stores out of image layers";
+		if (err == E2BIG)
+			return "use Linux 6.7 or newer, or images with fewer layers";
 		return "check that the store lies on a local file system that is no overlay itself";
 	case OP_LINK:
 		return "start again: host files have changed since the start was planned";

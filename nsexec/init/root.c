@@ -9,6 +9,7 @@
 #include "ops.h"
 #include <stdio.h>
 #include <sys/mount.h>
+#include <sys/utsname.h>
 #include <sys/xattr.h>
 
 #define MAX_LAYERS 500 /* OVL_MAX_STACK */
@@ -147,12 +148,31 @@ static void fd_path(char *b, size_t n, int fd, const char *name)
 	snprintf(b, n, "/proc/self/fd/%d%s%s", fd, *name ? "/" : "", name);
 }
 
+/* Before 6.5 the kernel finds an option that it does not know only at the end, and complains in its log each time. */
+static int takes_layers_singly(void)
+{
+	unsigned long major, minor;
+	struct utsname u;
+	char *dot;
+
+	if (uname(&u) != 0)
+		return 1;
+	major = strtoul(u.release, &dot, 10);
+	minor = *dot == '.' ? strtoul(dot + 1, NULL, 10) : 0;
+	return major > 6 || (major == 6 && minor >= 7);
+}
+
 /* One lowerdir+ for each layer (Linux 6.7). Returns the mount, attached nowhere; *fs is for what the kernel said. */
 static int new_overlay(const int32_t *layers, int n, int *fs)
 {
 	char b[64];
 	int i;
 
+	*fs = -1;
+	if (!takes_layers_singly()) {
+		errno = ENOSYS;
+		return -1;
+	}
 	*fs = syscall(NR_fsopen, "overlay", 1);
 	if (*fs < 0 || fs_string(*fs, "source", "overlay") != 0 || fs_string(*fs, "userxattr", NULL) != 0)
 		return -1;
@@ -194,8 +214,9 @@ static void classic_overlay(const int32_t *layers, int n, int err, int fs)
 	if (how.kind != UPPER_NONE && at < max)
 		at += snprintf(data + at, sizeof(data) - at, ",upperdir=/proc/self/fd/%d/upper,workdir=/proc/self/fd/%d/work", base, base);
 	fd_path(target, sizeof(target), base, "root");
-	if (at >= max || mount("overlay", target, "overlay", MS_NODEV, data) != 0)
-		die_log(OP_OVERLAY, err, "mount overlay", NULL, fs); /* the newer interface's reason says more */
+	errno = E2BIG;
+	if (at >= max || mount("overlay", target, "overlay", MS_NODEV, data) != 0) /* a newer interface's reason says more */
+		die_log(OP_OVERLAY, err == ENOSYS ? errno : err, "mount overlay", NULL, fs);
 	root = openat(base, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
 		die(OP_OVERLAY, errno);

@@ -18,6 +18,8 @@ type Compiler struct {
 	Store *rootfs.Store
 	// Images are all stores that images may come from, Store among them.
 	Images *rootfs.Set
+	// Settings are the files that say which stores those are.
+	Settings []string
 	// Searched are the registration directories, in order.
 	Searched []string
 	// HostRoot is where host files are looked for, normally "/".
@@ -44,7 +46,7 @@ type Request struct {
 	// HostDeps makes the images' removed manifests count.
 	HostDeps   bool
 	Keep, Drop []string
-	// Writable is one of plan.Writable*; "" is plan.WritableTmpfs.
+	// Writable is one of plan.Writable*; "" is plan.DefaultWritable.
 	Writable string
 	// Engine is one of plan.Engine*; "" takes what can do it, the direct one first.
 	Engine string
@@ -177,7 +179,7 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 		Pass: []string{"TERM", "COLORTERM", "LANG", "LANGUAGE", "LC_*", "TZ", "*_proxy", "*_PROXY"},
 	}
 	if p.Writable == "" {
-		p.Writable = defaultWritable(p.Kernel)
+		p.Writable = plan.DefaultWritable(p.Kernel)
 	}
 	for _, i := range images {
 		p.Digests = append(p.Digests, i.Digest.String())
@@ -227,16 +229,6 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 		p.Checks = append(p.Checks, plan.NewCheck(dir))
 	}
 	return &Result{Plan: p, Digests: digests, Host: host.report}, nil
-}
-
-// defaultWritable is the writable part of a flake that asks for none in particular: a tmpfs where it can hold the
-// attributes that overlayfs needs, which it can from Linux 6.6 on; the store's disk before.
-func defaultWritable(kernel string) string {
-	var major, minor int
-	if _, err := fmt.Sscanf(kernel, "%d.%d", &major, &minor); err == nil && (major < 6 || major == 6 && minor < 6) {
-		return plan.WritableDisk
-	}
-	return plan.WritableTmpfs
 }
 
 // unique drops directories that come up twice (images that share layers with their base): each counts where it

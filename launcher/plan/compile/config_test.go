@@ -50,17 +50,6 @@ func TestMergeConfigs(t *testing.T) {
 	}
 }
 
-func TestDefaultWritable(t *testing.T) {
-	for kernel, want := range map[string]string{
-		"6.1.0-28-amd64": plan.WritableDisk, "5.15.0": plan.WritableDisk, "6.5.13": plan.WritableDisk,
-		"6.6.1": plan.WritableTmpfs, "6.18.44": plan.WritableTmpfs, "7.0": plan.WritableTmpfs, "": plan.WritableTmpfs,
-	} {
-		if got := defaultWritable(kernel); got != want {
-			t.Errorf("%s: %s, want %s", kernel, got, want)
-		}
-	}
-}
-
 func TestFollowHost(t *testing.T) {
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/flake-launcher/flake-launcher/hostlink"
 	"github.com/flake-launcher/flake-launcher/launcher/plan"
 	"github.com/flake-launcher/flake-launcher/rootfs"
@@ -39,6 +41,8 @@ type HostReport struct {
 	Linked   []hostlink.Linked
 	Skipped  []hostlink.Skip
 	Dangling []hostlink.Dangling
+	// Unreadable are linked files of the host that the caller may not read: the app could not either.
+	Unreadable []string
 }
 
 // hostFiles is what the host supplies to one plan.
@@ -112,8 +116,19 @@ func (c *Compiler) removed(out *hostFiles, req Request, images []rootfs.Stored, 
 		out.checks = append(out.checks, plan.NewCheck(dir))
 	}
 	out.nodes = append(out.nodes, res.Nodes...)
-	out.report = HostReport{Linked: res.Linked, Skipped: res.Skipped, Dangling: res.Dangling}
+	out.report = HostReport{Linked: res.Linked, Skipped: res.Skipped, Dangling: res.Dangling, Unreadable: unreadable(res.Linked)}
 	return nil
+}
+
+func unreadable(linked []hostlink.Linked) []string {
+	var out []string
+	for _, l := range linked {
+		err := unix.Faccessat(unix.AT_FDCWD, l.Source, unix.R_OK, unix.AT_EACCESS)
+		if l.Kind != hostlink.KindSymlink && errors.Is(err, fs.ErrPermission) {
+			out = append(out, l.Source)
+		}
+	}
+	return out
 }
 
 // dropOwnLinks takes away symlinks of the host that start flakes: inside they would lead nowhere, and hide the
@@ -262,9 +277,28 @@ func (c *Compiler) ownLayer(nodes []hostlink.Node, files []ownFile, layers []str
 	if err := writeOwnFiles(built, files); err != nil {
 		return "", err
 	}
-	// Another compiler may have been faster: its layer is the same.
-	if err := os.Rename(built, dir); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := commitOwnLayer(built, dir); err != nil {
 		return "", fmt.Errorf("commit own layer: %w", err)
 	}
 	return dir, nil
+}
+
+// commitOwnLayer moves the layer to its place. Its root may be one that its owner can't write to, and such a directory
+// only root can give another parent: its mode is put back there.
+func commitOwnLayer(built, dir string) error {
+	st, err := os.Stat(built)
+	if err != nil {
+		return err
+	}
+	if err := os.Chmod(built, st.Mode()|0o700); err != nil {
+		return err
+	}
+	err = os.Rename(built, dir)
+	if errors.Is(err, fs.ErrExist) {
+		return nil // another compiler was faster: its layer is the same
+	}
+	if err != nil {
+		return err
+	}
+	return os.Chmod(dir, st.Mode())
 }

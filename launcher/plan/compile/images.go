@@ -18,6 +18,9 @@ func (c *Compiler) nameChecks(req Request) []plan.Check {
 		return nil
 	}
 	var out []plan.Check
+	for _, file := range c.Settings {
+		out = append(out, plan.NewCheck(file))
+	}
 	for _, store := range c.Images.Stores() {
 		for _, dir := range store.NameDirs() {
 			out = append(out, plan.NewCheck(dir))
@@ -74,6 +77,11 @@ func (c *Compiler) fetch(ctx context.Context, name string, cause error) (rootfs.
 		return rootfs.Stored{}, cause
 	}
 	img, err := c.Fetch(ctx, name)
+	var missing *rootfs.NotFoundError
+	if err != nil && errors.As(cause, &missing) && len(missing.Unread) > 0 {
+		// What a registry says of the name explains less.
+		return rootfs.Stored{}, &rootfs.NotFoundError{Name: name, Unread: missing.Unread}
+	}
 	return rootfs.Stored{Image: img, Store: c.Store}, err
 }
 
