@@ -1,13 +1,12 @@
 package integration
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -31,10 +30,11 @@ func nothingHalfDone(t *testing.T, s *fixture.Sandbox) {
 	}
 }
 
-func TestBadSources(t *testing.T) {
-	fixture.RequireRoot(t, "ownership of unpacked files")
+func TestBadSources(t *testing.T) { fixture.Each(t, testBadSources) }
+
+func testBadSources(t *testing.T, by fixture.Caller) {
 	reg := fixture.NewRegistry(t, nil)
-	dir := t.TempDir()
+	dir := by.Dir(t)
 	text := filepath.Join(dir, "notes.txt")
 	if err := os.WriteFile(text, []byte("no archive\n"), 0o644); err != nil {
 		t.Fatal(err)
@@ -72,7 +72,7 @@ func TestBadSources(t *testing.T) {
 		"a directory of something": {[]string{"load", "/etc"}, "/etc"},
 	} {
 		t.Run(behaviour, func(t *testing.T) {
-			s := fixture.NewSandbox(t)
+			s := fixture.NewSandbox(t, by)
 			s.Trust(reg)
 			s.NoLeaks()
 			s.Refused(s.Ctl(test.args...), test.want)
@@ -81,10 +81,11 @@ func TestBadSources(t *testing.T) {
 	}
 }
 
-func TestAmbiguousShortNames(t *testing.T) {
-	fixture.RequireRoot(t, "ownership of unpacked files")
+func TestAmbiguousShortNames(t *testing.T) { fixture.Each(t, testAmbiguousShortNames) }
+
+func testAmbiguousShortNames(t *testing.T, by fixture.Caller) {
 	one, two := fixture.NewRegistry(t, nil), fixture.NewRegistry(t, nil)
-	s := fixture.NewSandbox(t)
+	s := fixture.NewSandbox(t, by)
 	s.Trust(one, two)
 	for _, reg := range []*fixture.Registry{one, two} {
 		img := fixture.ProbeBase(t)
@@ -95,8 +96,9 @@ func TestAmbiguousShortNames(t *testing.T) {
 	s.Refused(res, one.Host, two.Host)
 }
 
-func TestSpoiledPulls(t *testing.T) {
-	fixture.RequireRoot(t, "ownership of unpacked files")
+func TestSpoiledPulls(t *testing.T) { fixture.Each(t, testSpoiledPulls) }
+
+func testSpoiledPulls(t *testing.T, by fixture.Caller) {
 	img := fixture.ProbeBase(t)
 	img.LayerCompression = image.Gzip
 	parts, err := img.Registry()
@@ -174,7 +176,7 @@ func TestSpoiledPulls(t *testing.T) {
 			reg := fixture.NewRegistry(t, func(w http.ResponseWriter, r *http.Request) bool {
 				return spoiling && test.spoil(w, r)
 			})
-			s := fixture.NewSandbox(t)
+			s := fixture.NewSandbox(t, by)
 			s.Trust(reg)
 			ref := reg.Push(t, "team/probe:latest", img)
 			spoiling = true
@@ -186,12 +188,14 @@ func TestSpoiledPulls(t *testing.T) {
 	}
 }
 
-func TestHostileLayers(t *testing.T) {
-	fixture.RequireRoot(t, "ownership of unpacked files")
-	victim := filepath.Join(t.TempDir(), "victim")
+func TestHostileLayers(t *testing.T) { fixture.Each(t, testHostileLayers) }
+
+func testHostileLayers(t *testing.T, by fixture.Caller) {
+	victim := filepath.Join(by.Dir(t), "victim")
 	if err := os.WriteFile(victim, []byte("untouched\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	by.Give(t, victim)
 	up := strings.Repeat("../", 20)
 	for behaviour, lines := range map[string][]string{
 		"dot-dot":                   {`file ` + up + victim[1:] + ` data="owned"`},
@@ -205,8 +209,8 @@ func TestHostileLayers(t *testing.T) {
 		"whiteout upwards":          {`file a/.wh... data=""`},
 	} {
 		t.Run(behaviour, func(t *testing.T) {
-			s := fixture.NewSandbox(t)
-			path := filepath.Join(t.TempDir(), "hostile.tar")
+			s := fixture.NewSandbox(t, by)
+			path := filepath.Join(s.Tmp, "hostile.tar")
 			if err := fixture.Delta(t, "hostile", lines...).WriteFile(path); err != nil {
 				t.Fatal(err)
 			}
@@ -219,12 +223,13 @@ func TestHostileLayers(t *testing.T) {
 	}
 }
 
-func TestWrongArchitecture(t *testing.T) {
-	fixture.RequireRoot(t, "ownership of unpacked files")
-	s := fixture.NewSandbox(t)
+func TestWrongArchitecture(t *testing.T) { fixture.Each(t, testWrongArchitecture) }
+
+func testWrongArchitecture(t *testing.T, by fixture.Caller) {
+	s := fixture.NewSandbox(t, by)
 	img := fixture.ProbeBase(t)
 	img.Architecture = "s390x"
-	path := filepath.Join(t.TempDir(), "other.tar")
+	path := filepath.Join(s.Tmp, "other.tar")
 	if err := img.WriteFile(path); err != nil {
 		t.Fatal(err)
 	}
@@ -232,17 +237,13 @@ func TestWrongArchitecture(t *testing.T) {
 	nothingHalfDone(t, s)
 }
 
-func TestFullDisk(t *testing.T) {
-	fixture.RequireRoot(t, "a small tmpfs as the store")
-	s := fixture.NewSandbox(t)
-	if err := os.Mkdir(s.Root, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Mount("tmpfs", s.Root, "tmpfs", 0, "size=3m,mode=0755"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = unix.Unmount(s.Root, unix.MNT_DETACH) })
-	path := filepath.Join(t.TempDir(), "big.tar")
+func TestFullDisk(t *testing.T) { fixture.Each(t, testFullDisk) }
+
+func testFullDisk(t *testing.T, by fixture.Caller) {
+	s := fixture.NewSandbox(t, by)
+	s.Mkdir(s.Root)
+	smallDisk(t, s, s.Root, "size=3m")
+	path := filepath.Join(s.Tmp, "big.tar")
 	if err := fixture.Delta(t, "big", "file big size=9000000").WriteFile(path); err != nil {
 		t.Fatal(err)
 	}
@@ -252,9 +253,26 @@ func TestFullDisk(t *testing.T) {
 	s.Load(small)
 }
 
-func TestBadRegistrations(t *testing.T) {
-	s := started(t)
-	dir := filepath.Join(s.Root, "registrations")
+// smallDisk mounts a file system of its own at a directory of the caller's.
+func smallDisk(t *testing.T, s *fixture.Sandbox, dir, options string) {
+	t.Helper()
+	fixture.RequireRoot(t, "to mount a small tmpfs")
+	options += fmt.Sprintf(",mode=0755,uid=%d,gid=%d", s.By.UID, s.By.GID)
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, options); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestBadRegistrations(t *testing.T) { fixture.Each(t, testBadRegistrations) }
+
+func testBadRegistrations(t *testing.T, by fixture.Caller) {
+	s := started(t, by)
+	dir := s.Registrations
 	good, err := os.ReadFile(filepath.Join(dir, "probe.yaml"))
 	if err != nil {
 		t.Fatal(err)
@@ -268,12 +286,10 @@ func TestBadRegistrations(t *testing.T) {
 	} {
 		t.Run(behaviour, func(t *testing.T) {
 			s := s.In(t)
-			if err := os.WriteFile(filepath.Join(dir, "bad.yaml"), []byte(test.text), 0o644); err != nil {
-				t.Fatal(err)
-			}
+			s.WriteFile(filepath.Join(dir, "bad.yaml"), test.text)
 			link := s.Link("bad")
 			_ = os.Remove(link)
-			if err := os.Symlink(fixture.Binary(t, "flake-launcher"), link); err != nil {
+			if err := os.Symlink(s.Binary("flake-launcher"), link); err != nil {
 				t.Fatal(err)
 			}
 			s.Refused(s.App("bad"), test.want)
@@ -282,8 +298,10 @@ func TestBadRegistrations(t *testing.T) {
 	s.MustApp("probe", "exit", "0")
 }
 
-func TestLaterFeaturesAreRefused(t *testing.T) {
-	s := started(t)
+func TestLaterFeaturesAreRefused(t *testing.T) { fixture.Each(t, testLaterFeaturesAreRefused) }
+
+func testLaterFeaturesAreRefused(t *testing.T, by fixture.Caller) {
+	s := started(t, by)
 	for _, args := range [][]string{
 		{"--profile", "isolated", "probe"},
 		{"--share", "/tmp", "probe"},
@@ -292,23 +310,4 @@ func TestLaterFeaturesAreRefused(t *testing.T) {
 	} {
 		s.Refused(s.Run(args...))
 	}
-}
-
-func TestNotRoot(t *testing.T) {
-	fixture.RequireRoot(t, "to become somebody else")
-	bin := filepath.Join(t.TempDir(), "bin") // the clone may lie where nobody can look
-	if err := os.CopyFS(bin, os.DirFS(filepath.Dir(fixture.Binary(t, "flake-run")))); err != nil {
-		t.Fatal(err)
-	}
-	for dir := bin; dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
-		if err := os.Chmod(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s := fixture.NewSandbox(t)
-	s.Load(fixture.ProbeBase(t))
-	res := s.ExecWith(func(cmd *exec.Cmd) {
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-	}, filepath.Join(bin, "flake-run"), "probe", "/bin/probe", "exit", "0")
-	s.Refused(res, "root")
 }

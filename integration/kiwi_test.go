@@ -12,16 +12,16 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/flake-launcher/flake-launcher/integration/fixture"
 )
 
-func TestKiwiJoe(t *testing.T) {
+func TestKiwiJoe(t *testing.T) { fixture.Each(t, testKiwiJoe) }
+
+func testKiwiJoe(t *testing.T, by fixture.Caller) {
 	base, joe := fixture.Kiwi(t, "basesystem"), fixture.Kiwi(t, "joe")
-	s := real(t)
-	s.MustCtl("load", base)
-	s.MustCtl("load", joe)
+	s := real(t, by)
+	s.MustCtl("load", s.Share(base))
+	s.MustCtl("load", s.Share(joe))
 	s.Register("joe", "joe", "--base", "basesystem", "--target", "/usr/bin/joe")
 	// Without a terminal joe reads what to do from a file of keys: write and leave.
 	res := s.Exec("/bin/sh", "-c", s.Link("joe")+" --help 2>&1 </dev/null | cat")
@@ -30,14 +30,16 @@ func TestKiwiJoe(t *testing.T) {
 	}
 }
 
-func TestKiwiStackOfThree(t *testing.T) {
+func TestKiwiStackOfThree(t *testing.T) { fixture.Each(t, testKiwiStackOfThree) }
+
+func testKiwiStackOfThree(t *testing.T, by fixture.Caller) {
 	var paths []string
 	for _, name := range []string{"basesystem", "pylayer", "yamllint3"} {
 		paths = append(paths, fixture.Kiwi(t, name))
 	}
-	s := real(t)
+	s := real(t, by)
 	for _, path := range paths {
-		s.MustCtl("load", path)
+		s.MustCtl("load", s.Share(path))
 	}
 	s.Register("yamllint", "yamllint3", "--base", "basesystem", "--layer", "pylayer", "--target", "/usr/bin/yamllint")
 	if res := s.MustApp("yamllint", "--version"); !strings.HasPrefix(res.Stdout, "yamllint ") {
@@ -130,11 +132,13 @@ func removedOf(t *testing.T, path string) []string {
 }
 
 // Every name, mode, owner, size and link as the tar says, seen from inside the app's root.
-func TestKiwiOddEntryByEntry(t *testing.T) {
+func TestKiwiOddEntryByEntry(t *testing.T) { fixture.Each(t, testKiwiOddEntryByEntry) }
+
+func testKiwiOddEntryByEntry(t *testing.T, by fixture.Caller) {
 	base, odd := fixture.Kiwi(t, "basesystem"), fixture.Kiwi(t, "odd")
-	s := real(t)
-	s.MustCtl("load", base)
-	s.MustCtl("load", odd)
+	s := real(t, by)
+	s.MustCtl("load", s.Share(base))
+	s.MustCtl("load", s.Share(odd))
 	res := s.MustRun("--base", "basesystem", "odd", "/usr/bin/find", "/", "-xdev", "-printf", `%P\t%y\t%m\t%U:%G\t%s\t%l\t%n\0`)
 	seen := map[string]string{}
 	for _, record := range strings.Split(res.Stdout, "\x00") {
@@ -190,6 +194,9 @@ func TestKiwiOddEntryByEntry(t *testing.T) {
 		}
 		fields := strings.Split(got, "\t")
 		want := []string{kindOf(one), fmt.Sprintf("%o", one.Mode&0o7777), fmt.Sprintf("%d:%d", one.Uid, one.Gid)}
+		if !by.IsRoot() {
+			want[2] = by.Owner() // the only one that a namespace of one id has
+		}
 		have := fields[:3]
 		if one.Typeflag == tar.TypeReg {
 			want = append(want, fmt.Sprint(one.Size), "", fmt.Sprint(shared))
@@ -227,36 +234,40 @@ func kindOf(hdr *tar.Header) string {
 	}[hdr.Typeflag]
 }
 
-// attributes checks the extended attributes in the store: the capability is there, overlayfs's own
-// are not.
+// attributes checks owners and extended attributes in the store: the capability is there, overlayfs's
+// own are not.
 func attributes(t *testing.T, s *fixture.Sandbox, layer []byte, headers []*tar.Header) {
 	t.Helper()
-	id := fmt.Sprintf("%x", sha256.Sum256(layer))
-	dir := filepath.Join(s.Root, "layers", "sha256", id)
-	if _, err := os.Stat(dir); err != nil {
-		t.Fatalf("the layer is not kept by its diffID: %v", err)
-	}
-	buf := make([]byte, 1024)
+	entries := layerOf(t, s, fmt.Sprintf("%x", sha256.Sum256(layer)))
 	for _, hdr := range headers {
+		e := entries[filepath.Clean(hdr.Name)]
+		if e == nil {
+			t.Errorf("%q is not in the store", hdr.Name)
+			continue
+		}
+		if int(e.uid) != hdr.Uid || int(e.gid) != hdr.Gid {
+			t.Errorf("%q: want owner %d:%d, got %d:%d", hdr.Name, hdr.Uid, hdr.Gid, e.uid, e.gid)
+		}
 		for key, value := range hdr.PAXRecords {
 			attribute, ok := strings.CutPrefix(key, "SCHILY.xattr.")
 			if !ok {
 				continue
 			}
-			n, err := unix.Lgetxattr(filepath.Join(dir, hdr.Name), attribute, buf)
-			kept := err == nil && string(buf[:n]) == value
-			if want := !strings.Contains(attribute, ".overlay."); kept != want {
-				t.Errorf("%q: attribute %s kept: %v, %v", hdr.Name, attribute, kept, err)
+			got := e.attribute(attribute)
+			if want := !strings.Contains(attribute, ".overlay."); (got == value) != want {
+				t.Errorf("%q: attribute %s is %q, kept: %v", hdr.Name, attribute, got, !want)
 			}
 		}
 	}
 }
 
 // The rpm pair loads and starts; its /systemfiles are the business of a later issue.
-func TestKiwiRpmBaseStarts(t *testing.T) {
+func TestKiwiRpmBaseStarts(t *testing.T) { fixture.Each(t, testKiwiRpmBaseStarts) }
+
+func testKiwiRpmBaseStarts(t *testing.T, by fixture.Caller) {
 	base := fixture.Kiwi(t, "rpmbase")
-	s := real(t)
-	s.MustCtl("load", base)
+	s := real(t, by)
+	s.MustCtl("load", s.Share(base))
 	if res := s.MustRun("rpmbase", "/bin/bash", "-c", "echo $((6*7))"); res.Stdout != "42\n" {
 		t.Errorf("%v", res)
 	}

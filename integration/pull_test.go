@@ -24,8 +24,9 @@ import (
 	"github.com/flake-launcher/flake-launcher/integration/image"
 )
 
-func TestPullEachKind(t *testing.T) {
-	fixture.RequireRoot(t, "a start after the pull")
+func TestPullEachKind(t *testing.T) { fixture.Each(t, testPullEachKind) }
+
+func testPullEachKind(t *testing.T, by fixture.Caller) {
 	reg := fixture.NewRegistry(t, nil)
 	for behaviour, test := range map[string]struct {
 		compression string
@@ -37,7 +38,7 @@ func TestPullEachKind(t *testing.T) {
 		"Docker, gzip":      {image.Gzip, true},
 	} {
 		t.Run(behaviour, func(t *testing.T) {
-			s := fixture.NewSandbox(t)
+			s := fixture.NewSandbox(t, by)
 			s.Trust(reg)
 			s.NoLeaks()
 			img := fixture.ProbeBase(t)
@@ -54,8 +55,9 @@ func TestPullEachKind(t *testing.T) {
 	}
 }
 
-func TestPullByPlatform(t *testing.T) {
-	fixture.RequireRoot(t, "a start after the pull")
+func TestPullByPlatform(t *testing.T) { fixture.Each(t, testPullByPlatform) }
+
+func testPullByPlatform(t *testing.T, by fixture.Caller) {
 	reg := fixture.NewRegistry(t, nil)
 	index := v1.ImageIndex(empty.Index)
 	for _, arch := range []string{"s390x", runtime.GOARCH} {
@@ -77,7 +79,7 @@ func TestPullByPlatform(t *testing.T) {
 	if err := remote.WriteIndex(ref, index); err != nil {
 		t.Fatal(err)
 	}
-	s := fixture.NewSandbox(t)
+	s := fixture.NewSandbox(t, by)
 	s.Trust(reg)
 	s.MustCtl("pull", ref.String())
 	if out := s.MustRun("multi", "/bin/probe", "cat", "/arch").Stdout; out != runtime.GOARCH+"\n" {
@@ -85,10 +87,11 @@ func TestPullByPlatform(t *testing.T) {
 	}
 }
 
-func TestPullOnFirstStart(t *testing.T) {
-	fixture.RequireRoot(t, "overlay mounts")
+func TestPullOnFirstStart(t *testing.T) { fixture.Each(t, testPullOnFirstStart) }
+
+func testPullOnFirstStart(t *testing.T, by fixture.Caller) {
 	reg := fixture.NewRegistry(t, nil)
-	s := fixture.NewSandbox(t)
+	s := fixture.NewSandbox(t, by)
 	s.Trust(reg)
 	ref := reg.Push(t, "team/probe:latest", fixture.ProbeBase(t))
 	s.MustCtl("pull", ref)
@@ -104,14 +107,16 @@ func TestPullOnFirstStart(t *testing.T) {
 	}
 }
 
-func TestOtherSources(t *testing.T) {
-	fixture.RequireRoot(t, "a start after the load")
-	dir := t.TempDir()
+func TestOtherSources(t *testing.T) { fixture.Each(t, testOtherSources) }
+
+func testOtherSources(t *testing.T, by fixture.Caller) {
+	dir := by.Dir(t)
 	img := fixture.ProbeBase(t)
 	layoutDir := filepath.Join(dir, "layout")
 	if err := img.WriteLayout(layoutDir); err != nil {
 		t.Fatal(err)
 	}
+	by.GiveTree(t, layoutDir)
 	for _, file := range []string{"plain.tar", "probe.tar.gz", "probe.tar.xz", "probe.tar.zst", "glob-1.9.tar", "glob-1.10.tar"} {
 		if err := img.WriteFile(filepath.Join(dir, file)); err != nil {
 			t.Fatal(err)
@@ -128,7 +133,7 @@ func TestOtherSources(t *testing.T) {
 		"load the best match":  {"load", filepath.Join(dir, "glob-1")},
 	} {
 		t.Run(behaviour, func(t *testing.T) {
-			s := fixture.NewSandbox(t)
+			s := fixture.NewSandbox(t, by)
 			s.MustCtl(args...)
 			if res := s.Run("probe", "/bin/probe", "exit", "9"); res.Code != 9 {
 				t.Errorf("%v", res)
@@ -152,7 +157,10 @@ func (c *counter) see(r *http.Request) {
 }
 
 func TestInterruptedPullKeepsWhatWasComplete(t *testing.T) {
-	fixture.RequireRoot(t, "a start after the pull")
+	fixture.Each(t, testInterruptedPullKeepsWhatWasComplete)
+}
+
+func testInterruptedPullKeepsWhatWasComplete(t *testing.T, by fixture.Caller) {
 	img := fixture.ProbeBase(t)
 	img.LayerCompression = image.Gzip
 	img.Layers = append(img.Layers, fixture.Layer(t, "dir .", "file late size=8000000"))
@@ -184,12 +192,12 @@ func TestInterruptedPullKeepsWhatWasComplete(t *testing.T) {
 				<-r.Context().Done()
 				return true
 			})
-			s := fixture.NewSandbox(t)
+			s := fixture.NewSandbox(t, by)
 			s.Trust(reg)
 			ref := reg.Push(t, "team/probe:latest", img)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			cmd := s.Command(ctx, fixture.Binary(t, "flake-ctl"), "pull", ref)
+			cmd := s.Command(ctx, s.Binary("flake-ctl"), "pull", ref)
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
@@ -230,19 +238,20 @@ func TestInterruptedPullKeepsWhatWasComplete(t *testing.T) {
 	}
 }
 
-func TestTwoPullsDoTheWorkOnce(t *testing.T) {
-	fixture.RequireRoot(t, "ownership of unpacked files")
+func TestTwoPullsDoTheWorkOnce(t *testing.T) { fixture.Each(t, testTwoPullsDoTheWorkOnce) }
+
+func testTwoPullsDoTheWorkOnce(t *testing.T, by fixture.Caller) {
 	seen := &counter{blobs: map[string]int{}}
 	reg := fixture.NewRegistry(t, func(w http.ResponseWriter, r *http.Request) bool {
 		seen.see(r)
 		return false
 	})
-	s := fixture.NewSandbox(t)
+	s := fixture.NewSandbox(t, by)
 	s.Trust(reg)
 	img := fixture.ProbeBase(t)
 	img.Layers = append(img.Layers, fixture.Layer(t, "dir .", "file big size=60000000"))
 	ref := reg.Push(t, "team/probe:latest", img)
-	ctl := fixture.Binary(t, "flake-ctl")
+	ctl := s.Binary("flake-ctl")
 	res := s.Exec("/bin/sh", "-c", ctl+" pull "+ref+" & "+ctl+" pull "+ref+" || echo bad; wait $! || echo bad")
 	if strings.Contains(res.Stdout, "bad") {
 		t.Errorf("%v", res)

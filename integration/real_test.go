@@ -16,10 +16,9 @@ import (
 const bundle = "/etc/ssl/certs/ca-certificates.crt"
 
 // real is an empty sandbox for the real images.
-func real(t *testing.T) *fixture.Sandbox {
+func real(t *testing.T, by fixture.Caller) *fixture.Sandbox {
 	t.Helper()
-	fixture.RequireRoot(t, "overlay mounts")
-	s := fixture.NewSandbox(t)
+	s := fixture.NewSandbox(t, by)
 	s.NoLeaks()
 	return s
 }
@@ -51,11 +50,13 @@ func sameFile(t *testing.T, s *fixture.Sandbox, run func(args ...string) *fixtur
 
 // The seed scenario of the project: a cloud tool in a delta that has neither openssl nor the CA
 // bundle, behind a link that looks like an installed tool.
-func TestRealSeedScenario(t *testing.T) {
+func TestRealSeedScenario(t *testing.T) { fixture.Each(t, testRealSeedScenario) }
+
+func testRealSeedScenario(t *testing.T, by fixture.Caller) {
 	base, delta := fixture.Real(t, "basepython"), fixture.Real(t, "aws")
-	s := real(t)
-	s.MustCtl("load", base.Archive)
-	s.MustCtl("load", delta.Archive)
+	s := real(t, by)
+	s.MustCtl("load", s.Share(base.Archive))
+	s.MustCtl("load", s.Share(delta.Archive))
 	s.Register("aws", "aws", "--base", "basepython", "--target", "/usr/bin/aws")
 
 	if res := s.MustApp("aws", "--version"); !strings.HasPrefix(res.Stdout, "aws-cli/") {
@@ -87,9 +88,11 @@ func TestRealSeedScenario(t *testing.T) {
 	}
 }
 
-func TestRealPullFromDockerRegistry(t *testing.T) {
+func TestRealPullFromDockerRegistry(t *testing.T) { fixture.Each(t, testRealPullFromDockerRegistry) }
+
+func testRealPullFromDockerRegistry(t *testing.T, by fixture.Caller) {
 	base, delta := fixture.Real(t, "basepython"), fixture.Real(t, "aws")
-	s := real(t)
+	s := real(t, by)
 	reg := fixture.NewDockerRegistry(t)
 	s.Trust(reg)
 	for _, one := range []struct {
@@ -110,42 +113,35 @@ func TestRealPullFromDockerRegistry(t *testing.T) {
 }
 
 // The unpacked base is what the recipe made, name for name.
-func TestRealBaseIsUnpackedAsItIs(t *testing.T) {
+func TestRealBaseIsUnpackedAsItIs(t *testing.T) { fixture.Each(t, testRealBaseIsUnpackedAsItIs) }
+
+func testRealBaseIsUnpackedAsItIs(t *testing.T, by fixture.Caller) {
 	base := fixture.Real(t, "bookworm")
-	s := real(t)
-	s.MustCtl("load", base.Archive)
-	want := hostSays(t, "find", filepath.Join(base.Dir, "rootfs"), "-printf", `%P %y %m %U:%G %l %n\n`)
+	s := real(t, by)
+	s.MustCtl("load", s.Share(base.Archive))
 	sum, _, err := base.Layers(t)[0].DiffID()
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := hostSays(t, "find", filepath.Join(s.Root, "layers", "sha256", sum), "-printf", `%P %y %m %U:%G %l %n\n`)
-	if difference := differing(want, got); len(difference) > 0 {
-		t.Errorf("%d lines differ, the first: %q", len(difference), difference[0])
-	}
-}
-
-// differing are the lines that stand in only one of two texts.
-func differing(one, two string) []string {
-	seen := map[string]int{}
-	for _, line := range strings.Split(one, "\n") {
-		seen[line]++
-	}
-	for _, line := range strings.Split(two, "\n") {
-		seen[line]--
-	}
-	var lines []string
-	for line, n := range seen {
-		if n != 0 {
-			lines = append(lines, line)
+	want, got := map[string]*entry{}, layerOf(t, s, sum)
+	walk(t, filepath.Join(base.Dir, "rootfs"), want)
+	for path, e := range want {
+		if got[path] == nil || got[path].String() != e.String() {
+			t.Errorf("%s: want %v, got %v", path, e, got[path])
 		}
 	}
-	return lines
+	for path := range got {
+		if want[path] == nil {
+			t.Errorf("%s is not in the image", path)
+		}
+	}
 }
 
-func TestRealLayersWithoutParents(t *testing.T) {
+func TestRealLayersWithoutParents(t *testing.T) { fixture.Each(t, testRealLayersWithoutParents) }
+
+func testRealLayersWithoutParents(t *testing.T, by fixture.Caller) {
 	base := fixture.Real(t, "bookworm")
-	s := real(t)
+	s := real(t, by)
 	img := base.Image(t)
 	img.Name = "ko:latest"
 	img.Config = v1.Config{Entrypoint: []string{"/bin/cat"}, Cmd: []string{"/lib/x"}, Env: img.Config.Env}
@@ -179,16 +175,16 @@ func debianTriplet(t *testing.T, base *fixture.RealImage) string {
 }
 
 // A killed registry in the middle of a real pull, then a second try.
-func TestRealPullIsTakenUpAgain(t *testing.T) {
+func TestRealPullIsTakenUpAgain(t *testing.T) { fixture.Each(t, testRealPullIsTakenUpAgain) }
+
+func testRealPullIsTakenUpAgain(t *testing.T, by fixture.Caller) {
 	base := fixture.Real(t, "basepython")
-	s := real(t)
+	s := real(t, by)
 	reg := fixture.NewDockerRegistry(t)
 	s.Trust(reg)
 	img := base.Image(t)
 	ref := reg.Push(t, "team/basepython:latest", img)
-	cmd := exec.Command("timeout", "-s", "KILL", "0.7", fixture.Binary(t, "flake-ctl"), "pull", ref)
-	cmd.Env, cmd.Dir = s.Env, s.Home
-	_ = cmd.Run()
+	s.Exec(fixture.RequireProgram(t, "timeout"), "-s", "KILL", "0.7", s.Binary("flake-ctl"), "pull", ref)
 	s.MustCtl("pull", ref)
 	if res := s.MustRun("basepython", "/usr/bin/python3", "-c", "print(6*7)"); res.Stdout != "42\n" {
 		t.Errorf("%v", res)

@@ -10,8 +10,10 @@ import (
 	"github.com/flake-launcher/flake-launcher/integration/fixture"
 )
 
-func TestLinkLooksLikeAnyTool(t *testing.T) {
-	s := started(t)
+func TestLinkLooksLikeAnyTool(t *testing.T) { fixture.Each(t, testLinkLooksLikeAnyTool) }
+
+func testLinkLooksLikeAnyTool(t *testing.T, by fixture.Caller) {
+	s := started(t, by)
 	target, err := os.Readlink(s.Link("probe"))
 	if err != nil || filepath.Base(target) != "flake-launcher" {
 		t.Errorf("link to %q, %v", target, err)
@@ -28,10 +30,10 @@ func TestLinkLooksLikeAnyTool(t *testing.T) {
 		"by a relative path":  "cd " + s.Links + " && ./probe exit 5",
 		"by a relative link":  filepath.Join(relative, "probe") + " exit 5",
 		"as a login shell":    "exec -a -probe " + s.Link("probe") + " exit 5",
-		"by argv[0] alone":    "exec -a probe " + fixture.Binary(t, "flake-launcher") + " exit 5",
+		"by argv[0] alone":    "exec -a probe " + s.Binary("flake-launcher") + " exit 5",
 		"from a gone cwd":     "mkdir " + s.Home + "/gone && cd " + s.Home + "/gone && rmdir " + s.Home + "/gone; " + s.Link("probe") + " exit 5",
 		"with an empty PATH":  "PATH= " + s.Link("probe") + " exit 5",
-		"with no environment": "env -i FLAKES_ROOT=" + s.Root + " " + s.Link("probe") + " exit 5",
+		"with no environment": "env -i " + s.Where() + " " + s.Link("probe") + " exit 5",
 	} {
 		t.Run(behaviour, func(t *testing.T) {
 			s := s.In(t)
@@ -41,10 +43,10 @@ func TestLinkLooksLikeAnyTool(t *testing.T) {
 		})
 	}
 	for behaviour, script := range map[string]string{
-		"an unknown name":  "exec -a nobody-knows " + fixture.Binary(t, "flake-launcher"),
-		"an empty argv[0]": "exec -a '' " + fixture.Binary(t, "flake-launcher"),
-		"its own name":     fixture.Binary(t, "flake-launcher"),
-		"a path as name":   "exec -a ../../etc/passwd " + fixture.Binary(t, "flake-launcher"),
+		"an unknown name":  "exec -a nobody-knows " + s.Binary("flake-launcher"),
+		"an empty argv[0]": "exec -a '' " + s.Binary("flake-launcher"),
+		"its own name":     s.Binary("flake-launcher"),
+		"a path as name":   "exec -a ../../etc/passwd " + s.Binary("flake-launcher"),
 	} {
 		t.Run(behaviour, func(t *testing.T) {
 			s := s.In(t)
@@ -53,12 +55,12 @@ func TestLinkLooksLikeAnyTool(t *testing.T) {
 	}
 }
 
-func TestRegisterRefuses(t *testing.T) {
-	s := started(t)
+func TestRegisterRefuses(t *testing.T) { fixture.Each(t, testRegisterRefuses) }
+
+func testRegisterRefuses(t *testing.T, by fixture.Caller) {
+	s := started(t, by)
 	foreign := s.Link("foreign")
-	if err := os.WriteFile(foreign, []byte("mine\n"), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	s.WriteFile(foreign, "mine\n")
 	for behaviour, test := range map[string]struct {
 		args []string
 		want string
@@ -79,7 +81,7 @@ func TestRegisterRefuses(t *testing.T) {
 			if _, err := os.Lstat(s.Link("a")); err == nil {
 				t.Error("a link was left")
 			}
-			if _, err := os.Stat(filepath.Join(s.Root, "registrations", "a.yaml")); err == nil {
+			if _, err := os.Stat(filepath.Join(s.Registrations, "a.yaml")); err == nil {
 				t.Error("a registration was left")
 			}
 		})
@@ -89,9 +91,12 @@ func TestRegisterRefuses(t *testing.T) {
 	}
 }
 
-func TestForceKeepsABackup(t *testing.T) {
-	s := started(t)
-	if err := os.WriteFile(s.Link("tool"), []byte("#!/bin/sh\necho mine\n"), 0o755); err != nil {
+func TestForceKeepsABackup(t *testing.T) { fixture.Each(t, testForceKeepsABackup) }
+
+func testForceKeepsABackup(t *testing.T, by fixture.Caller) {
+	s := started(t, by)
+	s.WriteFile(s.Link("tool"), "#!/bin/sh\necho mine\n")
+	if err := os.Chmod(s.Link("tool"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	s.Register("tool", "probe", "--target", "/bin/probe", "--force")
@@ -104,8 +109,10 @@ func TestForceKeepsABackup(t *testing.T) {
 	}
 }
 
-func TestLoopIsRefused(t *testing.T) {
-	s := started(t)
+func TestLoopIsRefused(t *testing.T) { fixture.Each(t, testLoopIsRefused) }
+
+func testLoopIsRefused(t *testing.T, by fixture.Caller) {
+	s := started(t, by)
 	// The target is the flake's own link: inside it would start itself again.
 	link := s.Link("loop")
 	lines := []string{}
@@ -119,7 +126,7 @@ func TestLoopIsRefused(t *testing.T) {
 
 	// The image's manifest names the very path at which the flake is registered on the host: the
 	// host's file there is our own link, which is no file to link: the image's program runs.
-	link = filepath.Join(hostDir(t), "tool")
+	link = filepath.Join(hostDir(t, by), "tool")
 	s.Load(fixture.Delta(t, "named", "dir opt", "dir "+strings.TrimPrefix(filepath.Dir(link), "/"),
 		"link "+strings.TrimPrefix(link, "/")+" to=/bin/probe", "file removed data="+quote(strings.TrimPrefix(link, "/")+"\n")))
 	s.MustCtl("register", "--container", "named", "--base", "probe", "--app", link)
@@ -130,8 +137,10 @@ func TestLoopIsRefused(t *testing.T) {
 	}
 }
 
-func TestListAndImages(t *testing.T) {
-	s := started(t)
+func TestListAndImages(t *testing.T) { fixture.Each(t, testListAndImages) }
+
+func testListAndImages(t *testing.T, by fixture.Caller) {
+	s := started(t, by)
 	for _, command := range []string{"list", "images"} {
 		for format, want := range map[string]string{"table": "probe", "json": `"`, "csv": ","} {
 			if res := s.MustCtl(command, "--format", format); !strings.Contains(res.Stdout, want) || !strings.Contains(res.Stdout, "probe") {
@@ -142,14 +151,16 @@ func TestListAndImages(t *testing.T) {
 			t.Errorf("%v", res)
 		}
 	}
-	res := s.ExecWith(func(cmd *exec.Cmd) {}, fixture.Binary(t, "flake-ctl"), "list", "--format", "json")
+	res := s.ExecWith(func(cmd *exec.Cmd) {}, s.Binary("flake-ctl"), "list", "--format", "json")
 	if !strings.HasPrefix(strings.TrimSpace(res.Stdout), "[") {
 		t.Errorf("JSON is a list: %v", res)
 	}
 }
 
-func TestRemoveAndCollect(t *testing.T) {
-	s := started(t)
+func TestRemoveAndCollect(t *testing.T) { fixture.Each(t, testRemoveAndCollect) }
+
+func testRemoveAndCollect(t *testing.T, by fixture.Caller) {
+	s := started(t, by)
 	s.Load(fixture.Delta(t, "extra", `file extra data="x"`))
 	s.Register("extra", "extra", "--base", "probe", "--target", "/bin/probe")
 	layers := func() int {
@@ -168,7 +179,7 @@ func TestRemoveAndCollect(t *testing.T) {
 	if _, err := os.Lstat(s.Link("extra")); err == nil {
 		t.Error("the link is still there")
 	}
-	if _, err := os.Stat(filepath.Join(s.Root, "registrations", "extra.yaml")); err == nil {
+	if _, err := os.Stat(filepath.Join(s.Registrations, "extra.yaml")); err == nil {
 		t.Error("the registration is still there")
 	}
 	s.MustCtl("remove", "--container", "extra")
@@ -178,9 +189,7 @@ func TestRemoveAndCollect(t *testing.T) {
 	s.MustApp("probe", "exit", "0")
 
 	stray := filepath.Join(s.Root, "layers", "sha256", strings.Repeat("a", 64))
-	if err := os.Mkdir(stray, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	s.Mkdir(stray)
 	s.MustCtl("gc", "--dry-run")
 	if _, err := os.Stat(stray); err != nil {
 		t.Error("a dry run removed something")
@@ -192,8 +201,10 @@ func TestRemoveAndCollect(t *testing.T) {
 	s.MustApp("probe", "exit", "0")
 }
 
-func TestRunningFlakeKeepsItsLayers(t *testing.T) {
-	s := started(t)
+func TestRunningFlakeKeepsItsLayers(t *testing.T) { fixture.Each(t, testRunningFlakeKeepsItsLayers) }
+
+func testRunningFlakeKeepsItsLayers(t *testing.T, by fixture.Caller) {
+	s := started(t, by)
 	cmd, _ := waiting(t, s, "15")
 	res := s.Ctl("remove", "--container", "probe", "--force")
 	if res.Code != 0 && !strings.Contains(res.Stderr, "use") {

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -13,27 +14,46 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the expectations in testdata/*.txtar")
 
-// TestScripts runs the command lines of testdata against the built binaries. The condition [root]
-// gates what mounts; in $WORK the image probe.tar is ready to be loaded.
-func TestScripts(t *testing.T) {
-	bin := filepath.Dir(fixture.Binary(t, "flake-ctl"))
+func TestScripts(t *testing.T) { fixture.Each(t, testScripts) }
+
+// testScripts runs the command lines of testdata against the built binaries. The command `as` is exec
+// as the caller. In $WORK the image probe.tar is ready to be loaded, and the directory links is his;
+// $REGISTRATIONS are his, too.
+func testScripts(t *testing.T, by fixture.Caller) {
+	bin := filepath.Dir(by.Binary(t, "flake-ctl"))
 	probe := fixture.ProbeBase(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
-		UpdateScripts:       *update,
+		UpdateScripts:       *update && by.IsRoot(),
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", bin+":/usr/local/bin:/usr/bin:/bin")
 			env.Setenv("HOME", env.WorkDir)
-			env.Setenv("FLAKES_ROOT", filepath.Join(env.WorkDir, "flakes"))
 			env.Setenv("LC_ALL", "C.UTF-8")
-			if err := os.Chmod(env.WorkDir, 0o755); err != nil {
+			env.Setenv("REGISTRATIONS", filepath.Join(env.WorkDir, ".config", "flakes"))
+			if by.IsRoot() {
+				root := filepath.Join(env.WorkDir, "flakes")
+				env.Setenv("FLAKES_ROOT", root)
+				env.Setenv("REGISTRATIONS", filepath.Join(root, "registrations"))
+			}
+			links := filepath.Join(env.WorkDir, "links")
+			if err := os.Mkdir(links, 0o755); err != nil {
 				return err
 			}
+			fixture.OpenWay(t, env.WorkDir)
+			by.Give(t, env.WorkDir, links)
 			return probe.WriteFile(filepath.Join(env.WorkDir, "probe.tar"))
 		},
-		Condition: func(cond string) (bool, error) {
-			return cond == "root" && os.Geteuid() == 0, nil
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"as": func(ts *testscript.TestScript, neg bool, args []string) {
+				if by.UID != os.Geteuid() {
+					id := strconv.Itoa(by.UID)
+					args = append([]string{"setpriv", "--reuid", id, "--regid", strconv.Itoa(by.GID), "--clear-groups"}, args...)
+				}
+				if err := ts.Exec(args[0], args[1:]...); (err == nil) == neg {
+					ts.Fatalf("unexpected end of %q: %v", args, err)
+				}
+			},
 		},
 	})
 }

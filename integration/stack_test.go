@@ -12,13 +12,15 @@ import (
 	"github.com/flake-launcher/flake-launcher/integration/fixture"
 )
 
-func TestStackOfThree(t *testing.T) {
-	s := started(t)
+func TestStackOfThree(t *testing.T) { fixture.Each(t, testStackOfThree) }
+
+func testStackOfThree(t *testing.T, by fixture.Caller) {
+	s := started(t, by)
 	s.Load(fixture.Delta(t, "middle", `dir etc`, `file etc/origin data="middle\n"`, `file etc/middle data="m\n"`, `file etc/gone data="m"`, `dir d`, `file d/below`))
 	s.Load(fixture.Delta(t, "top", `dir etc`, `file etc/origin data="top\n"`, `whiteout etc/gone`, `dir d`, `opaque d`, `file d/above`))
 	s.Register("stack", "top", "--base", "probe", "--layer", "middle", "--target", "/bin/probe")
 	for path, want := range map[string]string{
-		"/etc/origin": "top\n", "/etc/middle": "m\n", "/etc/passwd": "root:x:0:0:root:/root:/bin/sh\n",
+		"/etc/origin": "top\n", "/etc/middle": "m\n", "/etc/base": "b\n",
 	} {
 		if res := s.MustApp("stack", "cat", path); res.Stdout != want {
 			t.Errorf("%s: want %q, got %v", path, want, res)
@@ -38,8 +40,10 @@ func TestStackOfThree(t *testing.T) {
 	}
 }
 
-func TestConfigOfStack(t *testing.T) {
-	s := started(t)
+func TestConfigOfStack(t *testing.T) { fixture.Each(t, testConfigOfStack) }
+
+func testConfigOfStack(t *testing.T, by fixture.Caller) {
+	s := started(t, by)
 	delta := fixture.Delta(t, "conf", `dir srv`, `dir srv/work`)
 	delta.Config = v1.Config{
 		Entrypoint: []string{"/bin/probe", "args"}, Cmd: []string{"from", "cmd"},
@@ -68,7 +72,7 @@ func TestConfigOfStack(t *testing.T) {
 }
 
 // hostDir is a directory of the host outside of what manifests may not name, such as /tmp.
-func hostDir(t *testing.T) string {
+func hostDir(t *testing.T, by fixture.Caller) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/opt", "flake-test-")
 	if err != nil {
@@ -82,16 +86,17 @@ func hostDir(t *testing.T) string {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
+	by.Give(t, dir)
 	return dir
 }
 
-func TestHostFiles(t *testing.T) {
-	s := started(t)
-	host := hostDir(t)
+func TestHostFiles(t *testing.T) { fixture.Each(t, testHostFiles) }
+
+func testHostFiles(t *testing.T, by fixture.Caller) {
+	s := started(t, by)
+	host := hostDir(t, by)
 	for name, content := range map[string]string{"config": "the host's\n", "odd name;*": "odd\n"} {
-		if err := os.WriteFile(filepath.Join(host, name), []byte(content), 0o640); err != nil {
-			t.Fatal(err)
-		}
+		s.WriteFile(filepath.Join(host, name), content)
 	}
 	if err := os.Symlink("config", filepath.Join(host, "link")); err != nil {
 		t.Fatal(err)
@@ -142,8 +147,10 @@ func quote(text string) string {
 	return `"` + strings.NewReplacer("\\", "\\\\", "\"", "\\\"", "\n", "\\n").Replace(text) + `"`
 }
 
-func TestLayersWithoutParents(t *testing.T) {
-	s := started(t)
+func TestLayersWithoutParents(t *testing.T) { fixture.Each(t, testLayersWithoutParents) }
+
+func testLayersWithoutParents(t *testing.T, by fixture.Caller) {
+	s := started(t, by)
 	img := fixture.ProbeBase(t)
 	img.Name = "implied:latest"
 	// As ko, jib and kaniko write them: entries whose directories are in a layer below.
@@ -151,9 +158,9 @@ func TestLayersWithoutParents(t *testing.T) {
 		`file lib/x data="x\n"`, `file tmp/x data="x\n"`, `file root/x data="x\n"`, `file new/dir/x data="x\n"`))
 	s.Load(img)
 	for path, want := range map[string]string{
-		"/lib":  "120000 777 0:0 7 usr/lib\n",
-		"/tmp":  "40000 1777 0:0 ",
-		"/root": "40000 700 0:0 ",
+		"/lib":  "120000 777 " + by.Owner() + " 7 usr/lib\n",
+		"/tmp":  "40000 1777 " + by.Owner() + " ",
+		"/root": "40000 700 " + by.Owner() + " ",
 	} {
 		if out := s.MustRun("implied", "/bin/probe", "stat", path).Stdout; !strings.HasPrefix(out, want) {
 			t.Errorf("%s: want %q, got %q", path, want, out)
@@ -166,8 +173,10 @@ func TestLayersWithoutParents(t *testing.T) {
 	}
 }
 
-func TestSharedLayersAreStoredOnce(t *testing.T) {
-	s := started(t)
+func TestSharedLayersAreStoredOnce(t *testing.T) { fixture.Each(t, testSharedLayersAreStoredOnce) }
+
+func testSharedLayersAreStoredOnce(t *testing.T, by fixture.Caller) {
+	s := started(t, by)
 	img := fixture.ProbeBase(t)
 	img.Name = "other:latest"
 	img.Layers = append(img.Layers, fixture.Layer(t, "dir .", "file only"))

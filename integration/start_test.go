@@ -20,10 +20,9 @@ import (
 )
 
 // started is a sandbox in which the base `probe` is loaded and registered as the command `probe`.
-func started(t *testing.T) *fixture.Sandbox {
+func started(t *testing.T, by fixture.Caller) *fixture.Sandbox {
 	t.Helper()
-	fixture.RequireRoot(t, "overlay mounts")
-	s := fixture.NewSandbox(t)
+	s := fixture.NewSandbox(t, by)
 	s.Load(fixture.ProbeBase(t))
 	s.Register("probe", "probe", "--target", "/bin/probe")
 	s.MustApp("probe", "exit", "0") // the first start may write plans
@@ -31,8 +30,10 @@ func started(t *testing.T) *fixture.Sandbox {
 	return s
 }
 
-func TestExitStatus(t *testing.T) {
-	s := started(t)
+func TestExitStatus(t *testing.T) { fixture.Each(t, testExitStatus) }
+
+func testExitStatus(t *testing.T, by fixture.Caller) {
+	s := started(t, by)
 	for _, want := range []int{0, 1, 2, 42, 124, 125, 126, 127, 255} {
 		if res := s.App("probe", "exit", strconv.Itoa(want)); res.Code != want {
 			t.Errorf("want status %d, got %v", want, res)
@@ -45,8 +46,10 @@ func TestExitStatus(t *testing.T) {
 	}
 }
 
-func TestStatusOfWhatCannotStart(t *testing.T) {
-	s := started(t)
+func TestStatusOfWhatCannotStart(t *testing.T) { fixture.Each(t, testStatusOfWhatCannotStart) }
+
+func testStatusOfWhatCannotStart(t *testing.T, by fixture.Caller) {
+	s := started(t, by)
 	s.Load(fixture.Delta(t, "odd", `file usr/bin/plain data="no program\n"`, `file usr/bin/noexec mode=0755 data="no program\n"`))
 	for behaviour, test := range map[string]struct {
 		command string
@@ -69,8 +72,10 @@ func TestStatusOfWhatCannotStart(t *testing.T) {
 	}
 }
 
-func TestArgumentsPassUntouched(t *testing.T) {
-	s := started(t)
+func TestArgumentsPassUntouched(t *testing.T) { fixture.Each(t, testArgumentsPassUntouched) }
+
+func testArgumentsPassUntouched(t *testing.T, by fixture.Caller) {
+	s := started(t, by)
 	args := []string{
 		"init", "--help", "-h", "--", "@scope/x", "@f", "%s", "", " ", "a b", "-e", "A=1,2", "--base", "x",
 		"ünïcode", "new\nline", "*", "$HOME", "`id`",
@@ -93,8 +98,10 @@ func TestArgumentsPassUntouched(t *testing.T) {
 	}
 }
 
-func TestStreams(t *testing.T) {
-	s := started(t)
+func TestStreams(t *testing.T) { fixture.Each(t, testStreams) }
+
+func testStreams(t *testing.T, by fixture.Caller) {
+	s := started(t, by)
 	const size = 256 << 20
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -177,8 +184,10 @@ func waiting(t *testing.T, s *fixture.Sandbox, args ...string) (*exec.Cmd, *bufi
 	return cmd, r
 }
 
-func TestSignalsReachTheApp(t *testing.T) {
-	s := started(t)
+func TestSignalsReachTheApp(t *testing.T) { fixture.Each(t, testSignalsReachTheApp) }
+
+func testSignalsReachTheApp(t *testing.T, by fixture.Caller) {
+	s := started(t, by)
 	for _, sig := range []syscall.Signal{
 		syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH,
 	} {
@@ -202,8 +211,10 @@ func TestSignalsReachTheApp(t *testing.T) {
 	}
 }
 
-func TestKillLeavesNothing(t *testing.T) {
-	s := started(t)
+func TestKillLeavesNothing(t *testing.T) { fixture.Each(t, testKillLeavesNothing) }
+
+func testKillLeavesNothing(t *testing.T, by fixture.Caller) {
+	s := started(t, by)
 	for range 5 {
 		cmd, _ := waiting(t, s)
 		if err := cmd.Process.Kill(); err != nil {
@@ -214,15 +225,19 @@ func TestKillLeavesNothing(t *testing.T) {
 	s.MustApp("probe", "exit", "0") // sweeps what a crash may leave on /run
 }
 
-func TestOrphansDieWithTheApp(t *testing.T) {
-	s := started(t)
+func TestOrphansDieWithTheApp(t *testing.T) { fixture.Each(t, testOrphansDieWithTheApp) }
+
+func testOrphansDieWithTheApp(t *testing.T, by fixture.Caller) {
+	s := started(t, by)
 	if res := s.MustApp("probe", "orphan"); res.Took > 10*time.Second {
 		t.Errorf("an orphan held up the end: %v", res)
 	}
 }
 
-func TestAppIsConfined(t *testing.T) {
-	s := started(t)
+func TestAppIsConfined(t *testing.T) { fixture.Each(t, testAppIsConfined) }
+
+func testAppIsConfined(t *testing.T, by fixture.Caller) {
+	s := started(t, by)
 	res := s.MustApp("probe", "status", "NoNewPrivs", "Seccomp", "CapBnd")
 	if strings.Contains(res.Stdout, "pid 1 ") {
 		t.Errorf("the app is PID 1: %v", res)
@@ -246,8 +261,10 @@ func TestAppIsConfined(t *testing.T) {
 	}
 }
 
-func TestWritableParts(t *testing.T) {
-	s := started(t)
+func TestWritableParts(t *testing.T) { fixture.Each(t, testWritableParts) }
+
+func testWritableParts(t *testing.T, by fixture.Caller) {
+	s := started(t, by)
 	if res := s.MustRun("probe", "/bin/probe", "write", "/etc/new", "x"); res.Code != 0 {
 		t.Errorf("default: %v", res)
 	}
@@ -262,8 +279,10 @@ func TestWritableParts(t *testing.T) {
 	}
 }
 
-func TestConcurrentStarts(t *testing.T) {
-	s := started(t)
+func TestConcurrentStarts(t *testing.T) { fixture.Each(t, testConcurrentStarts) }
+
+func testConcurrentStarts(t *testing.T, by fixture.Caller) {
+	s := started(t, by)
 	script := "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do " + s.Link("probe") + " exit 0 || echo bad & done; wait"
 	if res := s.Exec("/bin/sh", "-c", script); res.Stdout != "" || res.Stderr != "" {
 		t.Errorf("%v", res)

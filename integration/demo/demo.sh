@@ -23,7 +23,6 @@ die() {
 	exit 1
 }
 
-[ "$(id -u)" = 0 ] || die "starting flakes needs root for now; run it as root"
 for b in flake-ctl flake-run flake-launcher; do
 	[ -x "$bin/$b" ] || die "no $b in $bin; run \`make build\` first"
 done

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"os/user"
 	"path/filepath"
 	"sort"
 	"strconv"
@@ -35,6 +36,9 @@ var commands = map[string]func(args []string) int{
 	"wait":   wait,
 	"orphan": orphan,
 	"status": status,
+	"id":     id,
+	"touch":  touch,
+	"chown":  chown,
 }
 
 // main runs the command named by the first argument, or by argv[0] if that names one.
@@ -190,6 +194,52 @@ func orphan([]string) int {
 	}
 	fmt.Println(cmd.Process.Pid)
 	return 0
+}
+
+// id prints `UID:GID NAME`, the name as the files of the root have it.
+func id([]string) int {
+	name := "?"
+	if u, err := user.LookupId(strconv.Itoa(os.Getuid())); err == nil {
+		name = u.Username
+	}
+	fmt.Printf("%d:%d %s\n", os.Getuid(), os.Getgid(), name)
+	return 0
+}
+
+// touch makes each file, or opens it for writing, and prints `ok` or the error's name.
+func touch(args []string) int {
+	for _, path := range args {
+		fd, err := syscall.Open(path, syscall.O_WRONLY|syscall.O_CREAT|syscall.O_CLOEXEC, 0o644)
+		if err == nil {
+			syscall.Close(fd)
+		}
+		outcome(err)
+	}
+	return 0
+}
+
+// chown gives the file named last to each UID:GID before it and prints `ok` or the error's name.
+func chown(args []string) int {
+	for _, owner := range args[:len(args)-1] {
+		var uid, gid int
+		if _, err := fmt.Sscanf(owner, "%d:%d", &uid, &gid); err != nil {
+			return complain(err)
+		}
+		outcome(syscall.Lchown(args[len(args)-1], uid, gid))
+	}
+	return 0
+}
+
+func outcome(err error) {
+	names := map[error]string{
+		nil: "ok", syscall.EPERM: "EPERM", syscall.EACCES: "EACCES", syscall.EINVAL: "EINVAL", syscall.EROFS: "EROFS", syscall.ENOENT: "ENOENT",
+		syscall.EOVERFLOW: "EOVERFLOW",
+	}
+	name, ok := names[err]
+	if !ok {
+		name = err.Error()
+	}
+	fmt.Println(name)
 }
 
 // status prints what the process is to itself: pid, parent, and the lines of /proc/self/status asked for.
