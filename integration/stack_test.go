@@ -74,6 +74,7 @@ func testConfigOfStack(t *testing.T, by fixture.Caller) {
 // hostDir is a directory of the host outside of what manifests may not name, such as /tmp.
 func hostDir(t *testing.T, by fixture.Caller) string {
 	t.Helper()
+	fixture.RequireRoot(t, "a directory outside of /tmp")
 	dir, err := os.MkdirTemp("/opt", "flake-test-")
 	if err != nil {
 		t.Fatal(err)

@@ -124,6 +124,9 @@ func (e *NoCommandError) Remedy() string { return "name a command" }
 
 // load returns the plan if it may be used as it is.
 func (l *launcher) load(path string) (*plan.Plan, *os.File, error) {
+	if err := rootfs.CheckRoot(l.root); err != nil {
+		return nil, nil, err
+	}
 	p, f, err := plan.Load(path)
 	if err != nil {
 		return nil, nil, err

@@ -42,7 +42,9 @@ func checkRoot(root string) (owner int, err error) {
 		return 0, fmt.Errorf("open store: stat %q: %w", root, err)
 	}
 	euid := os.Geteuid()
-	if st.Uid != 0 && int(st.Uid) != euid {
+	if root == SystemRoot && likeSlash(st.Uid) {
+		euid = -1 // real root's, whatever he is called in this user namespace
+	} else if st.Uid != 0 && int(st.Uid) != euid {
 		e := &UnsafeRootError{Root: root, Reason: "it belongs to " + userName(int(st.Uid)), remedy: remedyOwner}
 		if euid == 0 {
 			e.Reason, e.remedy = e.Reason+", who could put images there for root to run", remedyRoot
@@ -59,6 +61,21 @@ func checkRoot(root string) (owner int, err error) {
 		return int(st.Uid), checkAbove(root)
 	}
 	return int(st.Uid), nil
+}
+
+// likeSlash says that an id is that of the owner of "/". In a user namespace
+// that does not map root, it shows as everybody else's does; but nobody else can
+// have put a directory in the place of root's store.
+func likeSlash(uid uint32) bool {
+	var st unix.Stat_t
+	return !Privileged() && unix.Stat("/", &st) == nil && st.Uid == uid
+}
+
+// CheckRoot refuses a store that somebody else could exchange or fill, with the
+// errors of [Open]. It is for those who only use what was made from it before.
+func CheckRoot(root string) error {
+	_, err := checkRoot(root)
+	return err
 }
 
 // checkAbove looks at all directories that the way to root leads through, as

@@ -23,7 +23,7 @@ var (
 	// flake-pilot's firecracker registrations.
 	ErrNotContainer error = &refusal{"not a container flake", "it needs a section 'container:'; or remove the file and register the flake again"}
 	// ErrPlanted is returned for a file that neither root nor the caller owns, or that others may write.
-	ErrPlanted error = &refusal{"could have been written by another user", "make it yours or root's, and writable for nobody else (chmod go-w)"}
+	ErrPlanted error = &refusal{"could have been written by another user", "remove it, or, only if you know what is in it, make it yours (chown) and writable for nobody else (chmod go-w); with sudo use sudo -H"}
 )
 
 // refusal is a sentinel with a remedy.
