@@ -30,6 +30,12 @@ var notTwice = map[string]string{
 	"TestRegistrationOfAStoreOutOfReach": "root and a user",
 	"TestHomes":                          "a user over root's store",
 	"TestUserNamespacesBarred":           "root needs none",
+	"TestRange":                          "a user with a range",
+	"TestRangeSeesNoMore":                "a user with a range",
+	"TestRangeByImageUser":               "a user with a range",
+	"TestRangeRefused":                   "a user with a range",
+	"TestRangeRemoval":                   "a user with a range",
+	"TestRangeOfRoot":                    "root alone",
 	"TestHostFilesOutOfReach":            "nothing is out of root's reach",
 }
 

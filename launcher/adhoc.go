@@ -17,6 +17,8 @@ type AdHoc struct {
 	User     string
 	Writable string
 	Engine   string
+	Nesting  bool
+	IDs      string
 	Env      []string
 	// Command replaces Entrypoint and Cmd when it is not empty.
 	Command []string
@@ -25,10 +27,13 @@ type AdHoc struct {
 // words are the arguments of flake-ctl compile that describe the stack; they name the plan as well.
 func (a AdHoc) words() []string {
 	w := []string{"compile", "--ad-hoc"}
-	for _, o := range []struct{ flag, value string }{{"--base", a.Base}, {"--user", a.User}, {"--writable", a.Writable}, {"--engine", a.Engine}} {
+	for _, o := range []struct{ flag, value string }{{"--base", a.Base}, {"--user", a.User}, {"--writable", a.Writable}, {"--engine", a.Engine}, {"--ids", a.IDs}} {
 		if o.value != "" {
 			w = append(w, o.flag+"="+o.value)
 		}
+	}
+	if a.Nesting {
+		w = append(w, "--nesting")
 	}
 	for _, l := range a.Layers {
 		w = append(w, "--layer="+l)

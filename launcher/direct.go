@@ -29,6 +29,15 @@ func execDirect(speaker string, p *plan.Plan, v plan.Invocation) error {
 	for _, l := range p.Links {
 		d.Links = append(d.Links, nsexec.Link{Source: l.Source, Target: l.Target, Kind: linkKinds[l.Kind]})
 	}
+	if r := p.Range; r != nil {
+		d.Range = &nsexec.Range{NewUIDMap: r.NewUIDMap, NewGIDMap: r.NewGIDMap}
+		for _, m := range r.UIDs {
+			d.Range.UIDs = append(d.Range.UIDs, nsexec.IDMap(m))
+		}
+		for _, m := range r.GIDs {
+			d.Range.GIDs = append(d.Range.GIDs, nsexec.IDMap(m))
+		}
+	}
 	if p.Writable == plan.WritableDisk {
 		tmp, err := scratch(p.Store)
 		if err != nil {

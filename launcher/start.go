@@ -139,6 +139,10 @@ func (l *launcher) load(path string) (*plan.Plan, *os.File, error) {
 		f.Close()
 		return nil, nil, errors.New("the plan is for another user")
 	}
+	if p.Caller == 0 && p.User != (!rootfs.Privileged() || plan.Confined()) {
+		f.Close()
+		return nil, nil, errors.New("the plan is for a root with other rights")
+	}
 	if ok, changed := p.Fresh(); !ok {
 		f.Close()
 		return nil, nil, fmt.Errorf("%s changed since the plan was compiled", changed)

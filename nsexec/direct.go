@@ -20,6 +20,8 @@ type Direct struct {
 	// User starts in a user namespace with a single id: the caller's, or root when UID is 0.
 	User bool
 
+	// Range starts in a user namespace with ranges of ids, as root of it. Not together with User.
+	Range *Range
 	// Layers are open directories, topmost first, with absolute names. They stay open, and so locked, until the app has ended.
 	Layers []*os.File
 	// Upper is the kind of the writable part: initproc.UpperTmpfs, UpperDisk or UpperNone; Scratch is an open empty
@@ -78,13 +80,18 @@ func (e *DirectError) Remedy() string {
 
 // Exec starts the app. It returns only when that failed before there was anything to clean up.
 func (d *Direct) Exec() error {
-	binary, err := initproc.Binary()
-	if err != nil {
-		return err
-	}
 	ops, err := d.ops()
 	if err != nil {
 		return &DirectError{"write its program", err}
+	}
+	return execStage(d.Speaker, ops, d.inherited())
+}
+
+// execStage replaces this process by the program, which works off ops. The files stay open in it.
+func execStage(speaker string, ops []byte, inherited []*os.File) error {
+	binary, err := initproc.Binary()
+	if err != nil {
+		return err
 	}
 	program, err := initproc.Sealed("flake-stage", binary, true)
 	if err != nil {
@@ -94,7 +101,7 @@ func (d *Direct) Exec() error {
 	if err != nil {
 		return &DirectError{"make memory file", err}
 	}
-	for _, f := range d.inherited(blob) {
+	for _, f := range append([]*os.File{blob}, inherited...) {
 		if _, err := unix.FcntlInt(f.Fd(), unix.F_SETFD, 0); err != nil {
 			return &DirectError{"hand over descriptors", err}
 		}
@@ -102,11 +109,11 @@ func (d *Direct) Exec() error {
 	path := "/proc/self/fd/" + strconv.Itoa(int(program.Fd()))
 	env := []string{initproc.StageEnv + strconv.Itoa(int(blob.Fd()))}
 	// What ps shows of the outer process is the flake's name.
-	return &DirectError{"execute its program", unix.Exec(path, []string{d.Speaker}, env)}
+	return &DirectError{"execute its program", unix.Exec(path, []string{speaker}, env)}
 }
 
-func (d *Direct) inherited(blob *os.File) []*os.File {
-	files := append([]*os.File{blob}, d.Layers...)
+func (d *Direct) inherited() []*os.File {
+	files := append([]*os.File(nil), d.Layers...)
 	files = append(files, d.Keep...)
 	if d.Scratch != nil {
 		files = append(files, d.Scratch)
@@ -139,6 +146,9 @@ func (d *Direct) ops() ([]byte, error) {
 		o.UserNamespace(uid, uint32(os.Geteuid()), gid, uint32(os.Getegid()))
 	} else if groups == nil {
 		groups = []uint32{}
+	}
+	if d.Range != nil {
+		d.Range.op(o)
 	}
 	if d.Scratch != nil {
 		o.Scratch(int(d.Scratch.Fd()))
@@ -174,7 +184,7 @@ func (d *Direct) root(o *initproc.Ops) {
 	}
 	o.Overlay(layers)
 	flags := uint32(0)
-	if d.User {
+	if d.User || d.Range != nil {
 		flags = initproc.Recursive // what is mounted below can't be left away in a user namespace
 	}
 	for _, l := range d.Links {

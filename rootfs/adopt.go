@@ -33,7 +33,7 @@ func (s *Store) checkAdoptable() error {
 	if err != nil {
 		return accessError("create", s.root, err)
 	}
-	known := []string{ledgerDir, plansDir, hostLayersDir, registrationsDir}
+	known := []string{ledgerDir, plansDir, hostLayersDir, registrationsDir, rangesDir}
 	for _, d := range ownDirs(true) {
 		known = append(known, d.path)
 	}

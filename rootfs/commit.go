@@ -75,7 +75,7 @@ func (c *commit) prepare() error {
 	if c.HasLayer(c.id) {
 		return nil
 	}
-	if Privileged() {
+	if Privileged() && !c.whole {
 		var err error
 		if c.divided, err = separate(c.dir, c.private); err != nil {
 			return err

@@ -71,7 +71,11 @@ func ownDirs(privileged bool) []ownDir {
 // Store is one store on disk. It holds no lock and no open file of its own, so
 // it needs no closing; it is safe for use by several goroutines, and any
 // number of processes may have the same store open.
-type Store struct{ root string }
+type Store struct {
+	root string
+	// whole: nothing of a layer has to be kept from other users.
+	whole bool
+}
 
 // Open opens the store at root for reading and writing. It changes nothing on
 // disk and costs a dozen system calls or so.

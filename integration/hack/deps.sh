@@ -26,6 +26,7 @@ test|openssl|openssl|openssl|openssl|openssl|openssl
 test|/etc/ssl/certs/ca-certificates.crt,/etc/ssl/ca-bundle.pem,/etc/pki/tls/certs/ca-bundle.crt|ca-certificates|ca-certificates|ca-certificates|ca-certificates|ca-certificates
 test|unshare|util-linux|util-linux|util-linux|util-linux|util-linux
 test|mount|mount|util-linux|util-linux|util-linux|mount
+test|newuidmap|uidmap|shadow-utils|shadow|shadow|shadow-uidmap
 test|ldd|libc-bin|glibc-common|glibc|glibc|musl-utils
 real|debootstrap|debootstrap|debootstrap|debootstrap|debootstrap|debootstrap
 real|docker-registry|docker-registry|-|distribution-registry|-|docker-registry

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -31,6 +32,9 @@ var commands = map[string]func(args []string) int{
 	"stat":   stat,
 	"write":  write,
 	"yes":    yes,
+	"each":   each,
+	"ids":    ids,
+	"proc":   freshProc,
 	"exit":   func(args []string) int { n, _ := strconv.Atoi(args[0]); return n },
 	"raise":  raise,
 	"wait":   wait,
@@ -54,6 +58,86 @@ func main() {
 		return
 	}
 	os.Exit(run(args))
+}
+
+// freshProc does what a hostile app would: it makes namespaces of its own, mounts /proc there (rw, ro, or ro and then
+// writable), tries to write where the kernel takes orders from root, and prints how far it got.
+func freshProc(args []string) int {
+	const again = "PROBE_IN_NAMESPACES"
+	if os.Getenv(again) == "" {
+		cmd := exec.Command("/proc/self/exe", "proc", args[0])
+		cmd.Stdout, cmd.Stderr, cmd.Env = os.Stdout, os.Stderr, append(os.Environ(), again+"=1")
+		cmd.SysProcAttr = &syscall.SysProcAttr{
+			Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID,
+			UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
+			GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
+		}
+		if err := cmd.Run(); err != nil {
+			fmt.Println("namespaces:", err)
+			return 1
+		}
+		return 0
+	}
+	flags := uintptr(syscall.MS_NOSUID | syscall.MS_NODEV | syscall.MS_NOEXEC)
+	if args[0] != "rw" {
+		flags |= syscall.MS_RDONLY
+	}
+	err := syscall.Mount("proc", "/proc", "proc", flags, "")
+	if err == nil && args[0] == "remount" {
+		flags &^= syscall.MS_RDONLY
+		err = syscall.Mount("", "/proc", "", flags|syscall.MS_REMOUNT|syscall.MS_BIND, "")
+	}
+	if err != nil {
+		fmt.Println("mount:", err)
+		return 0
+	}
+	f, err := os.OpenFile("/proc/sys/kernel/core_pattern", os.O_WRONLY, 0)
+	if err == nil {
+		f.Close()
+		fmt.Println("writable")
+		return 0
+	}
+	fmt.Println("open:", errors.Unwrap(err))
+	return 0
+}
+
+// ids prints who it is.
+func ids([]string) int {
+	groups, err := os.Getgroups()
+	if err != nil {
+		return complain(err)
+	}
+	fmt.Println("uid", os.Getuid(), "gid", os.Getgid(), "groups", groups)
+	return 0
+}
+
+// chown gives a file to a user and the group of the same number.
+
+// each runs commands one after the other, with the word "then" between them, and ends with the first status that is not 0.
+func each(args []string) int {
+	for len(args) > 0 {
+		n := len(args)
+		for i, word := range args {
+			if word == "then" {
+				n = i
+				break
+			}
+		}
+		cmd := exec.Command(args[0], args[1:n]...)
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+		if err := cmd.Run(); err != nil {
+			if code := cmd.ProcessState.ExitCode(); cmd.ProcessState != nil && code > 0 {
+				return code
+			}
+			fmt.Fprintln(os.Stderr, "probe:", err)
+			return 1
+		}
+		if n < len(args) {
+			n++
+		}
+		args = args[n:]
+	}
+	return 0
 }
 
 func printJSON(list []string) int {

@@ -17,6 +17,8 @@ type compileCmd struct {
 	User     string
 	Writable string
 	Engine   string
+	Nesting  bool
+	IDs      string `name:"ids"`
 	Name     string `arg:""`
 }
 
@@ -43,10 +45,10 @@ func (c *compileCmd) run(ctx context.Context, s *session) error {
 		_, err = cat.Compiler.Flake(ctx, c.Name)
 		return err
 	}
-	a := launcher.AdHoc{Base: c.Base, Layers: c.Layer, Image: c.Name, User: c.User, Writable: c.Writable, Engine: c.Engine}
+	a := launcher.AdHoc{Base: c.Base, Layers: c.Layer, Image: c.Name, User: c.User, Writable: c.Writable, Engine: c.Engine, Nesting: c.Nesting, IDs: c.IDs}
 	req := compile.Request{
 		Name: c.Name, Images: a.Images(), User: c.User, Writable: c.Writable, Engine: c.Engine, HostDeps: c.Base != "",
-		AdHoc: true,
+		Nesting: c.Nesting, IDs: c.IDs, AdHoc: true,
 	}
 	_, err = cat.Compiler.AdHoc(ctx, req, a.FileName())
 	return err

@@ -40,6 +40,7 @@ type grammar struct {
 	Remove   removeCmd   `cmd:"" help:"Remove flakes, or an image with all that only it needs."`
 	GC       gcCmd       `cmd:"" name:"gc" help:"Delete what nothing needs any more."`
 	Compile  compileCmd  `cmd:"" hidden:""`
+	Ranges   rangesCmd   `cmd:"" hidden:""`
 	Podman   podmanCmd   `cmd:"" hidden:"" help:"Old spellings, as flake-pilot has them."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
@@ -121,7 +122,7 @@ func fail(s Streams, err error) int {
 // caller is who this process works for. HOME is believed as everywhere; a name may be missing, for example where a
 // directory service is unreachable.
 func (s *session) caller() compile.Caller {
-	c := compile.Caller{UID: s.euid, GID: os.Getegid(), Home: s.getenv("HOME"), Privileged: s.privileged}
+	c := compile.Caller{UID: s.euid, GID: os.Getegid(), Home: s.getenv("HOME"), Privileged: s.privileged && !plan.Confined()}
 	if u, err := user.LookupId(strconv.Itoa(s.euid)); err == nil {
 		c.Name = u.Username
 	} else if name := s.getenv("LOGNAME"); name != "" {
@@ -161,7 +162,7 @@ func (s *session) catalog(store *rootfs.Store) (*catalog.Catalog, error) {
 		Dir: dir, Searched: searched, Launcher: link,
 		Ledger: store.LedgerDir(), Plans: store.PlansDir(),
 		Compiler: &compile.Compiler{
-			Store: store, Images: images, Settings: s.settingsFiles(), Searched: searched, HostRoot: "/", Launcher: link, Caller: s.caller(),
+			Store: store, Images: images, Settings: s.settingsFiles(), Searched: searched, HostRoot: "/", Launcher: link, Caller: s.caller(), Own: s.own(store),
 		},
 	}, nil
 }

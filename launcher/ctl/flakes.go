@@ -23,6 +23,8 @@ type registerCmd struct {
 	Layer     []string `sep:"none" placeholder:"IMAGE" help:"An image between base and app; may be repeated, lowest first."`
 	Target    *string  `placeholder:"PATH" help:"The command inside (default: that of --app); / is the image's own entrypoint."`
 	Writable  string   `enum:",tmpfs,disk,none" default:"" help:"Where the app may write: tmpfs (default), disk or none."`
+	IDs       string   `name:"ids" enum:",single,range" default:"" help:"Ids of an ordinary user's start: single (his own), or range (those of /etc/subuid)."`
+	Nesting   bool     `help:"Let the app start flakes and other containers of its own."`
 	Force     bool     `help:"Replace a registration, or a file in the way (which is kept)."`
 	Pull      bool     `help:"Pull images that are not stored."`
 	Info      bool     `help:"Print what the image says about itself (/NAME.yaml) and register nothing."`
@@ -63,7 +65,7 @@ func (c *registerCmd) flake() *flake.Flake {
 	if c.Target != nil {
 		target = *c.Target
 	}
-	f := &flake.Flake{User: c.User, Writable: c.Writable}
+	f := &flake.Flake{User: c.User, Writable: c.Writable, Nesting: c.Nesting, IDs: c.IDs}
 	f.Container = flake.Container{
 		Name: c.Container, BaseContainer: c.Base, Layers: c.Layer, HostAppPath: c.App, TargetAppPath: target,
 		CheckHostDependencies: c.CheckHostDependencies,

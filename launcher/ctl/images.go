@@ -202,6 +202,9 @@ func (s *session) collect(ctx context.Context, store *rootfs.Store, cat *catalog
 	}
 	if dry {
 		s.tell(report, derived, "would delete")
+		if err := s.sweepRanges(ctx, store, cat.Compiler, true); err != nil {
+			return err
+		}
 		_, err := fmt.Fprintf(s.Out, "would free %s\n", humanSize(report.Size()))
 		return err
 	}
@@ -212,6 +215,9 @@ func (s *session) collect(ctx context.Context, store *rootfs.Store, cat *catalog
 		return err
 	}
 	s.tell(report, derived, "deleted")
+	if err := s.sweepRanges(ctx, store, cat.Compiler, false); err != nil {
+		return err
+	}
 	_, err = fmt.Fprintf(s.Out, "freed %s\n", humanSize(report.Freed))
 	return err
 }

@@ -108,7 +108,7 @@ func (s *session) removeImage(ctx context.Context, store *rootfs.Store, cat *cat
 		return err
 	}
 	s.tell(report, derived, "deleted")
-	return nil
+	return s.sweepRanges(ctx, store, cat.Compiler, false)
 }
 
 // OtherStoreError refuses to remove an image of a store that the caller only reads.

@@ -16,6 +16,11 @@ type Flake struct {
 	Writable string   `yaml:"writable,omitempty"`
 	// Engine is "direct" or "libcontainer"; "" leaves the choice to the planner.
 	Engine string `yaml:"engine,omitempty"`
+	// IDs is "single" or "range": how many ids an ordinary user's start has. "" is single, and range where an image names
+	// a user and there is a range.
+	IDs string `yaml:"ids,omitempty"`
+	// Nesting lets the app start flakes and other containers of its own.
+	Nesting bool `yaml:"nesting,omitempty"`
 
 	// PilotArguments makes arguments beginning with @ or % mean what flake-pilot takes them for.
 	PilotArguments bool `yaml:"pilot_arguments,omitempty"`

@@ -60,6 +60,11 @@ func (f *Flake) validate(file string, top *yaml.Node) error {
 	default:
 		return fail(fmt.Sprintf("engine is %q, not direct or libcontainer", f.Engine), "engine")
 	}
+	switch f.IDs {
+	case "", "single", "range":
+	default:
+		return fail(fmt.Sprintf("ids is %q, not single or range", f.IDs), "ids")
+	}
 	return nil
 }
 

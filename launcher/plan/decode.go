@@ -67,8 +67,17 @@ func items[T any](d *decoder, item func() T) []T {
 
 func (d *decoder) strs() []string { return items(d, d.str) }
 
-func (d *decoder) dir() Dir   { return Dir{Path: d.str(), Mode: d.u32(), UID: d.u32(), GID: d.u32()} }
-func (d *decoder) link() Link { return Link{Source: d.str(), Target: d.str(), Kind: d.str()} }
+func (d *decoder) dir() Dir     { return Dir{Path: d.str(), Mode: d.u32(), UID: d.u32(), GID: d.u32()} }
+func (d *decoder) link() Link   { return Link{Source: d.str(), Target: d.str(), Kind: d.str()} }
+func (d *decoder) idMap() IDMap { return IDMap{d.u32(), d.u32(), d.u32()} }
+
+func (d *decoder) idRange() *Range {
+	if !d.bool() {
+		return nil
+	}
+	return &Range{UIDs: items(d, d.idMap), GIDs: items(d, d.idMap), NewUIDMap: d.str(), NewGIDMap: d.str()}
+}
+
 func (d *decoder) check() Check {
 	return Check{
 		Path: d.str(), Absent: d.bool(), Dev: d.u64(), Ino: d.u64(),
@@ -91,7 +100,7 @@ func Decode(b []byte) (*Plan, error) {
 		Writable: d.str(), Store: d.str(), Seed: items(d, d.dir), Links: items(d, d.link),
 		Entrypoint: d.strs(), Cmd: d.strs(), Env: d.strs(), Pass: d.strs(), Cwd: d.str(),
 		UID: d.u32(), GID: d.u32(), Groups: items(d, d.u32),
-		Engine: d.str(), User: d.bool(), Caller: d.u32(), Ops: d.bytes(), Config: d.bytes(), Filters: items(d, d.bytes),
+		Engine: d.str(), User: d.bool(), Caller: d.u32(), Range: d.idRange(), Ops: d.bytes(), Config: d.bytes(), Filters: items(d, d.bytes),
 	}
 	if d.bad || d.s != "" {
 		return nil, ErrDamaged

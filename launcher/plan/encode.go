@@ -13,7 +13,7 @@ import (
 // endian), then the fields of Plan in the order of encode. Strings and lists carry a 32-bit length.
 const (
 	magic      = "FLAKEPLN"
-	version    = 3
+	version    = 4
 	headerSize = 24
 	// maxSize bounds what a reader takes into memory. 100,000 links need about 12 MB.
 	maxSize = 64 << 20
@@ -52,6 +52,18 @@ func (e *encoder) link(l Link) {
 	e.str(l.Kind)
 }
 
+func (e *encoder) idRange(r *Range) {
+	e.bool(r != nil)
+	if r == nil {
+		return
+	}
+	for _, maps := range [][]IDMap{r.UIDs, r.GIDs} {
+		list(e, maps, func(e *encoder, m IDMap) { e.u32(m.Inside); e.u32(m.Outside); e.u32(m.Size) })
+	}
+	e.str(r.NewUIDMap)
+	e.str(r.NewGIDMap)
+}
+
 func (e *encoder) check(c Check) {
 	e.str(c.Path)
 	e.bool(c.Absent)
@@ -88,6 +100,7 @@ func (p *Plan) Encode() []byte {
 	e.str(p.Engine)
 	e.bool(p.User)
 	e.u32(p.Caller)
+	e.idRange(p.Range)
 	e.bytes(p.Ops)
 	e.bytes(p.Config)
 	e.blobs(p.Filters)

@@ -65,6 +65,8 @@ type Plan struct {
 	Engine string
 	User   bool
 	Caller uint32
+	// Range is what gives the start more ids than the caller's own (`ids: range`); User is false then. Nil: none.
+	Range *Range
 	// Ops is the container's description as the direct engine takes it; Config is the JSON of libcontainer's
 	// configs.Config, with no Rootfs yet, for the other engine. One of the two is empty.
 	Ops    []byte
@@ -75,6 +77,15 @@ type Plan struct {
 	// Checks are the fingerprints that must still hold at start.
 	Checks []Check
 }
+
+// Range are maps of ids, and the helpers that may write them.
+type Range struct {
+	UIDs, GIDs           []IDMap
+	NewUIDMap, NewGIDMap string
+}
+
+// IDMap maps Size ids from Inside on to those of the host from Outside on.
+type IDMap struct{ Inside, Outside, Size uint32 }
 
 // Dir is a directory to make in the writable part. Path is relative to the container's root.
 type Dir struct {

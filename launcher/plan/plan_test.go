@@ -14,6 +14,7 @@ func sample() *Plan {
 	return &Plan{
 		Build: "b", Kernel: "k", Engine: EngineDirect, User: true, Caller: 1000, Ops: []byte{7}, Name: "aws", Searched: []string{"/etc/flakes"}, Digests: []string{"sha256:aa"},
 		Sudo: true, Lower: []string{"/s/layers/b", "/s/layers/a"}, Writable: WritableTmpfs, Store: "/s",
+		Range:      &Range{UIDs: []IDMap{{0, 1000, 1}, {1, 100000, 65536}}, GIDs: []IDMap{{0, 7, 1}}, NewUIDMap: "/u", NewGIDMap: "/g"},
 		Seed:       []Dir{{Path: "tmp", Mode: 0o1777, UID: 1, GID: 2}},
 		Links:      []Link{{Source: "/etc/x", Target: "/etc/x", Kind: LinkFile}, {Source: "/a\nb", Target: "/ü", Kind: LinkDir}},
 		Entrypoint: []string{"/usr/bin/aws"}, Cmd: []string{"", "help"}, Env: []string{"A=1"}, Pass: []string{"LC_*"},

@@ -20,6 +20,8 @@ type grammar struct {
 	Env      []string         `short:"e" sep:"none" placeholder:"K=V" help:"Set a variable; K alone passes the caller's."`
 	Writable string           `enum:",tmpfs,disk,none" default:"" placeholder:"WHERE" help:"Where the app may write: tmpfs (default), disk or none."`
 	Engine   string           `enum:",direct,libcontainer" default:"" placeholder:"ENGINE" help:"How to start it: direct (default) or libcontainer."`
+	IDs      string           `name:"ids" enum:",single,range" default:"" placeholder:"IDS" help:"Ids of an ordinary user's start: single (his own), or range (those of /etc/subuid)."`
+	Nesting  bool             `help:"Let the command start flakes and other containers of its own."`
 	Version  kong.VersionFlag `help:"Print the version."`
 
 	Profile  string      `hidden:""`
@@ -102,7 +104,8 @@ func parse(args []string, stdout, stderr io.Writer) (*launcher.AdHoc, error) {
 		command = command[1:]
 	}
 	return &launcher.AdHoc{
-		Base: g.Base, Layers: g.Layer, Image: g.Words[0], User: g.User, Writable: g.writable(), Engine: g.Engine, Env: g.Env, Command: command,
+		Base: g.Base, Layers: g.Layer, Image: g.Words[0], User: g.User, Writable: g.writable(), Engine: g.Engine, Nesting: g.Nesting, IDs: g.IDs, Env: g.Env,
+		Command: command,
 	}, nil
 }
 

@@ -102,16 +102,25 @@ func systemMounts(spec Spec) []*configs.Mount {
 		shm += fmt.Sprintf(",size=%d", spec.ShmSize)
 	}
 	pts := fmt.Sprintf("newinstance,ptmxmode=0666,mode=0620,gid=%d", ttyGroup)
-	return []*configs.Mount{
+	mounts := []*configs.Mount{
 		{Device: "proc", Source: "proc", Destination: "/proc", Flags: safe},
 		{Device: "sysfs", Source: "sysfs", Destination: "/sys", Flags: safe | unix.MS_RDONLY},
 		{Device: "tmpfs", Source: "tmpfs", Destination: "/dev", Data: "mode=0755,size=65536k",
 			Flags: unix.MS_NOSUID | unix.MS_NOEXEC | unix.MS_STRICTATIME},
-		{Device: "devpts", Source: "devpts", Destination: "/dev/pts", Data: pts,
-			Flags: unix.MS_NOSUID | unix.MS_NOEXEC},
-		{Device: "tmpfs", Source: "shm", Destination: "/dev/shm", Data: shm, Flags: safe},
-		{Device: "mqueue", Source: "mqueue", Destination: "/dev/mqueue", Flags: safe},
 	}
+	if spec.Nesting != NoNesting {
+		whole := &configs.Mount{Device: "proc", Source: "proc", Destination: hiddenProc, Flags: safe}
+		if spec.Nesting == NestingReadOnly {
+			whole.Flags |= unix.MS_RDONLY
+		}
+		mounts = append(mounts, whole)
+	}
+	return append(mounts,
+		&configs.Mount{Device: "devpts", Source: "devpts", Destination: "/dev/pts", Data: pts,
+			Flags: unix.MS_NOSUID | unix.MS_NOEXEC},
+		&configs.Mount{Device: "tmpfs", Source: "shm", Destination: "/dev/shm", Data: shm, Flags: safe},
+		&configs.Mount{Device: "mqueue", Source: "mqueue", Destination: "/dev/mqueue", Flags: safe},
+	)
 }
 
 func extraMounts(mounts []Mount) (out []*configs.Mount) {

@@ -119,7 +119,16 @@ func TestOptions(t *testing.T) {
 			return cmp.Equal(c.Rlimits, []configs.Rlimit{{Type: unix.RLIMIT_NOFILE, Soft: 1, Hard: 2}, {Type: unix.RLIMIT_CORE, Hard: Unlimited}})
 		}},
 		"new privileges": {Spec{NewPrivs: true}, func(c *configs.Config) bool { return !c.NoNewPrivileges }},
-		"umask":          {Spec{Umask: &umask}, func(c *configs.Config) bool { return *c.Umask == 0o027 && c.Umask != &umask }},
+		"no nesting: one /proc": {Spec{}, func(c *configs.Config) bool {
+			return !slices.ContainsFunc(c.Mounts, func(m *configs.Mount) bool { return m.Destination == hiddenProc })
+		}},
+		"nesting: a whole /proc, read-only and covered, beside the masked one": {Spec{Nesting: NestingReadOnly}, func(c *configs.Config) bool {
+			at := slices.IndexFunc(c.Mounts, func(m *configs.Mount) bool { return m.Destination == hiddenProc })
+			cover := slices.IndexFunc(c.Mounts, func(m *configs.Mount) bool { return m.Destination == "/dev/shm" })
+			return at > 0 && at < cover && c.Mounts[at].Flags == safe|unix.MS_RDONLY && cmp.Equal(c.MaskPaths, DefaultMasked) &&
+				cmp.Equal(c.ReadonlyPaths, DefaultReadonly)
+		}},
+		"umask": {Spec{Umask: &umask}, func(c *configs.Config) bool { return *c.Umask == 0o027 && c.Umask != &umask }},
 		"size of /dev/shm": {Spec{ShmSize: 1 << 20}, func(c *configs.Config) bool {
 			return c.Mounts[4].Destination == "/dev/shm" && strings.Contains(c.Mounts[4].Data, "size=1048576")
 		}},

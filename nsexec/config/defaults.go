@@ -44,6 +44,9 @@ var DefaultReadonly = []string{
 	"/proc/sysrq-trigger",
 }
 
+// hiddenProc is covered by the tmpfs on the directory above it, which is mounted later.
+const hiddenProc = "/dev/shm/proc"
+
 // nodes are the device nodes of a minimal /dev; libcontainer adds ptmx and the links to /proc/self/fd.
 var nodes = []struct {
 	name         string

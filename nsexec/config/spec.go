@@ -27,9 +27,26 @@ type Spec struct {
 	ReadonlyRoot bool
 	// ShmSize is the size of /dev/shm in bytes; 0 is the kernel's default, half of the memory, as on a host.
 	ShmSize int64
+	// Nesting lets the app make containers of its own: see Nesting.
+	Nesting Nesting
 	// Umask of the app; nil means the caller's at the time of the start.
 	Umask *uint32
 }
+
+// Nesting says whether a user namespace made inside can have a /proc of its own. The kernel allows that where the mount
+// namespace holds one on which nothing is masked; we put it where no path leads to it, and the app's own /proc keeps
+// its masks (decisions/0003-nesting.md).
+type Nesting int
+
+const (
+	// NoNesting: a nested container can't have a /proc.
+	NoNesting Nesting = iota
+	// NestingReadOnly makes the nested /proc read-only: for containers in which uid 0 is the host's root, to whom the
+	// files below /proc/sys belong.
+	NestingReadOnly
+	// NestingWritable is for containers in a user namespace without the host's root.
+	NestingWritable
+)
 
 // Mount is one more mount: a bind of Source, or a tmpfs when Source is empty.
 type Mount struct {

@@ -120,6 +120,27 @@ void close_rest(void)
 		close(fd);
 }
 
+/* Another program takes this one's place, in the user namespace that was made. */
+static void become(char *p, char *end, const uint64_t *old_mask)
+{
+	uint32_t n = number(OP_EXEC, &p, end);
+	const char *file = text(OP_EXEC, &p, end);
+	char **all = vector(OP_EXEC, p, end - p), **args = calloc(n + 1, sizeof(*args));
+	uint32_t i;
+
+	if (!args)
+		die(OP_EXEC, ENOMEM);
+	for (i = 0; i < n && all[i]; i++)
+		args[i] = all[i];
+	if (i < n)
+		die(OP_EXEC, EPROTO);
+	if (child_ignored)
+		signal(SIGCHLD, SIG_IGN);
+	set_mask(old_mask, NULL);
+	execve(file, args, all + n);
+	die_at(OP_EXEC, errno, "execute", file, NULL);
+}
+
 static void perform(uint32_t op, char *p, uint32_t size, const uint64_t *old_mask)
 {
 	char *end = p + size;
@@ -162,6 +183,12 @@ static void perform(uint32_t op, char *p, uint32_t size, const uint64_t *old_mas
 		return;
 	case OP_USERNS:
 		do_userns(p, end);
+		return;
+	case OP_RANGE:
+		do_range(p, end);
+		return;
+	case OP_EXEC:
+		become(p, end, old_mask);
 		return;
 	case OP_SCRATCH:
 		set_scratch(number(op, &p, end));

@@ -205,6 +205,11 @@ static void mount_fs(char *p, char *end)
 		errno = EPERM;
 	else
 		tree = make_fs(type, source, options, attrs, &fs);
+	/* In a container of root's the only whole one is read-only, and so must be ours: see nsexec/decisions/0003. */
+	if (tree < 0 && errno == EPERM && !strcmp(type, "proc") && !(attrs & ATTR_RDONLY)) {
+		close(fs);
+		tree = make_fs(type, source, options, attrs | ATTR_RDONLY, &fs);
+	}
 	/* They belong to whoever owns the network, or the ipc namespace. */
 	if (tree < 0 && errno == EPERM && (!strcmp(type, "sysfs") || !strcmp(type, "mqueue"))) {
 		if (fs >= 0)

@@ -12,6 +12,8 @@ const (
 	opUserns   = 17
 	opScratch  = 18
 	opClone    = 19
+	opRange    = 20
+	opExec     = 21
 	opUpper    = 32
 	opSeed     = 33
 	opOverlay  = 34
@@ -99,6 +101,25 @@ func (o *Ops) Name(speaker, command string) { o.add(opName, nil, speaker, comman
 // UserNamespace maps one id each.
 func (o *Ops) UserNamespace(uid, hostUID, gid, hostGID uint32) {
 	o.add(opUserns, []uint32{uid, hostUID, gid, hostGID})
+}
+
+// IDMap maps Size ids from Inside on to those of the host from Outside on.
+type IDMap struct{ Inside, Outside, Size uint32 }
+
+// Range makes a user namespace with ranges of ids, which the two helpers of package uidmap write. What follows is done
+// as root there.
+func (o *Ops) Range(uids, gids []IDMap, newuidmap, newgidmap string) {
+	numbers := []uint32{uint32(len(uids)), uint32(len(gids))}
+	for _, m := range append(append([]IDMap(nil), uids...), gids...) {
+		numbers = append(numbers, m.Inside, m.Outside, m.Size)
+	}
+	o.add(opRange, numbers, newuidmap, newgidmap)
+}
+
+// Exec ends a list: another program takes the place of this one.
+func (o *Ops) Exec(file string, args, env []string) {
+	words := append(append([]string{file}, args...), env...)
+	o.add(opExec, []uint32{uint32(len(args))}, words...)
 }
 
 // Scratch names a directory, by a descriptor, that is emptied and removed after the end.

@@ -56,6 +56,8 @@ enum op {
 	OP_USERNS = 17,  /* uint32: uid inside, outside, gid inside, outside */
 	OP_SCRATCH = 18, /* int32: directory to be emptied at the end */
 	OP_CLONE = 19,   /* uint32: namespaces, propagation. What follows is PID 1's */
+	OP_RANGE = 20,   /* uint32 number of uid maps, of gid maps; inside, outside, size of each; newuidmap, newgidmap */
+	OP_EXEC = 21,    /* uint32 number of arguments; file, arguments, environment: become that program */
 
 	OP_UPPER = 32,   /* struct upper, path of the scratch directory: the writable part */
 	OP_SEED = 33,    /* uint32 mode, uid, gid (~0: as it is); path */
@@ -118,7 +120,8 @@ uint32_t number(uint32_t op, char **at, char *end);
 
 /* report.c: die() tells the user, in the direct engine, and whoever reads the status pipe. what, a and b may be 0. */
 extern const char *speaker, *command;
-extern int is_outer, own_userns;
+extern int is_outer, own_userns; /* 0, or one of these */
+enum { OWN_SINGLE = 1, OWN_RANGE = 2 };
 void report(uint32_t kind, uint32_t op, int32_t value, uint32_t exists);
 void die(uint32_t op, int err) __attribute__((noreturn));
 void die_at(uint32_t op, int err, const char *what, const char *a, const char *b) __attribute__((noreturn));
@@ -128,6 +131,7 @@ void die_exec(int err, uint32_t exists) __attribute__((noreturn));
 /* outer.c */
 void do_userns(char *p, char *end);
 void do_clone(char *p, char *end);
+void do_range(char *p, char *end);
 void set_scratch(int fd);
 
 /* root.c, mounts.c */

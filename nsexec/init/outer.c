@@ -48,12 +48,95 @@ void do_userns(char *p, char *end)
 	uint32_t uid = number(OP_USERNS, &p, end), host_uid = number(OP_USERNS, &p, end);
 	uint32_t gid = number(OP_USERNS, &p, end), host_gid = number(OP_USERNS, &p, end);
 
-	own_userns = 1;
+	own_userns = OWN_SINGLE;
 	if (syscall(SYS_unshare, NEWUSER) != 0)
 		die(OP_USERNS, errno);
 	write_file("/proc/self/setgroups", "deny", 4);
 	write_map("/proc/self/uid_map", uid, host_uid);
 	write_map("/proc/self/gid_map", gid, host_gid);
+}
+
+#define MAX_MAPS 340 /* lines that the kernel takes */
+
+/* Runs newuidmap or newgidmap, silently: what it has to say is said by us. */
+static int helper(const char *program, pid_t target, const uint32_t *ids, uint32_t n)
+{
+	static char words[3 * MAX_MAPS + 1][12], *argv[3 * MAX_MAPS + 3];
+	uint64_t none = 0;
+	uint32_t i;
+	int fd, st;
+	pid_t pid;
+
+	argv[0] = (char *)program;
+	for (i = 0; i <= 3 * n; i++) {
+		snprintf(words[i], sizeof(words[i]), "%u", i ? ids[i - 1] : (uint32_t)target);
+		argv[i + 1] = words[i];
+	}
+	argv[i + 1] = NULL;
+	pid = fork();
+	if (pid == 0) {
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+		if (fd < 0 || dup2(fd, 0) < 0 || dup2(fd, 1) < 0 || dup2(fd, 2) < 0)
+			_exit(127);
+		set_mask(&none, NULL);
+		execve(program, argv, argv + i + 1);
+		_exit(127);
+	}
+	if (pid < 0)
+		return -1;
+	while (waitpid(pid, &st, 0) < 0)
+		if (errno != EINTR)
+			return -1;
+	return st == 0 ? 0 : -1;
+}
+
+/*
+ * More ids than one are given by helpers with the rights to do so. They have to be outside of the namespace that they
+ * write to: a child stays behind for that, and we keep our pid. We are root inside then.
+ */
+void do_range(char *p, char *end)
+{
+	uint32_t n[2] = {number(OP_RANGE, &p, end), 0}, ids[2][3 * MAX_MAPS], i, k;
+	const char *program[2];
+	int go[2], st = -1;
+	pid_t pid, self = getpid();
+	char c = 0;
+
+	n[1] = number(OP_RANGE, &p, end);
+	for (k = 0; k < 2; k++) {
+		if (n[k] < 1 || n[k] > MAX_MAPS)
+			die(OP_RANGE, EPROTO);
+		for (i = 0; i < 3 * n[k]; i++)
+			ids[k][i] = number(OP_RANGE, &p, end);
+	}
+	program[0] = text(OP_RANGE, &p, end);
+	program[1] = text(OP_RANGE, &p, end);
+	own_userns = OWN_RANGE;
+	if (pipe2(go, O_CLOEXEC) != 0)
+		die(OP_RANGE, errno);
+	pid = fork();
+	if (pid < 0)
+		die(OP_RANGE, errno);
+	if (pid == 0) {
+		close(go[1]);
+		if (read(go[0], &c, 1) != 1)
+			_exit(3); /* there is no namespace to map */
+		for (k = 0; k < 2; k++)
+			if (helper(program[k], self, ids[k], n[k]) != 0)
+				_exit(1 + k);
+		_exit(0);
+	}
+	close(go[0]);
+	if (syscall(SYS_unshare, NEWUSER) != 0)
+		die(OP_USERNS, errno);
+	if (write(go[1], &c, 1) != 1)
+		die(OP_RANGE, errno);
+	close(go[1]);
+	while (waitpid(pid, &st, 0) < 0)
+		if (errno != EINTR)
+			die(OP_RANGE, errno);
+	if (st != 0)
+		die_at(OP_RANGE, EPERM, "map the range of ids by", program[WIFEXITED(st) && WEXITSTATUS(st) == 2], NULL);
 }
 
 static void empty(int dir, int depth)

@@ -101,7 +101,7 @@ static const char *barred(void)
 
 static const char *remedy(uint32_t op, int err)
 {
-	const char *why = own_userns && (err == EPERM || err == EACCES || err == ENOSPC) ? barred() : NULL;
+	const char *why = own_userns && op != OP_RANGE && (err == EPERM || err == EACCES || err == ENOSPC) ? barred() : NULL;
 
 	if (why)
 		return why;
@@ -118,6 +118,8 @@ static const char *remedy(uint32_t op, int err)
 	switch (op) {
 	case OP_USERNS:
 		return "run outside of other containers, or as root";
+	case OP_RANGE:
+		return "check your lines in /etc/subuid and /etc/subgid, and that newuidmap and newgidmap may do it (not inside of a flake)";
 	case OP_CLONE:
 		return "run as root, outside of other containers";
 	case OP_UPPER:
@@ -180,7 +182,7 @@ void die(uint32_t op, int err)
 		[OP_CLONE] = "make namespaces", [OP_UPPER] = "make the writable part", [OP_PIVOT] = "change the root",
 		[OP_HOSTNAME] = "set host name", [OP_LOOPBACK] = "bring up the loopback interface",
 		[OP_RLIMIT] = "set a resource limit", [OP_CAPS] = "set capabilities", [OP_IDS] = "set user and groups",
-		[OP_KEYRING] = "leave the caller's keyring",
+		[OP_KEYRING] = "leave the caller's keyring", [OP_RANGE] = "map the range of ids", [OP_EXEC] = "execute a program",
 	};
 
 	die_at(op, err, op < sizeof(what) / sizeof(*what) && what[op] ? what[op] : "set up the container", NULL, NULL);

@@ -106,9 +106,9 @@ void do_upper(char *p, char *end)
 	if (upper < 0 || work < 0 || mkdirat(base, "root", 0700) != 0)
 		die(OP_UPPER, errno);
 	/* The owner of a store that is not the caller's has no number here. The caller stands in, who may not write. */
-	if (own_userns && st.st_uid != geteuid())
+	if (own_userns == OWN_SINGLE && st.st_uid != geteuid())
 		st.st_mode &= ~0222;
-	else if (!own_userns && (st.st_uid != 0 || st.st_gid != 0) && fchown(upper, st.st_uid, st.st_gid) != 0 && errno != EINVAL)
+	else if (own_userns != OWN_SINGLE && (st.st_uid != 0 || st.st_gid != 0) && fchown(upper, st.st_uid, st.st_gid) != 0 && errno != EINVAL)
 		die(OP_UPPER, errno);
 	if (fchmod(upper, st.st_mode & 07777) != 0)
 		die(OP_UPPER, errno);

@@ -22,7 +22,8 @@ import (
 // Caller is the user whose starts a plan serves.
 type Caller struct {
 	UID, GID int
-	// Privileged says that the caller is root and can be anybody.
+	// Privileged says that the caller is root, can be anybody and may mount: not root of a one-id namespace, nor the
+	// one inside of a flake (plan.Confined).
 	Privileged bool
 	// Name and Home may be empty: not every id has an entry in a database.
 	Name, Home string
@@ -34,7 +35,7 @@ func (c Caller) Root() bool { return c.Privileged }
 // checkStores refuses to be root inside over the store of somebody else: its files would belong to nobody there, and
 // what root may do everywhere would fail in most places.
 func (c *Compiler) checkStores(p *plan.Plan, req Request, images []rootfs.Stored) error {
-	if c.Caller.Root() || p.UID != 0 {
+	if c.Caller.Root() || p.Range != nil || p.UID != 0 {
 		return nil
 	}
 	for n, img := range images {
@@ -61,7 +62,7 @@ type ownFile struct {
 // accounts makes the caller's ids resolve inside: the image's passwd and group files with one line more, where they
 // lack the id. They go to the flake's own layer.
 func (c *Compiler) accounts(p *plan.Plan, view *rootfs.View) ([]ownFile, error) {
-	if c.Caller.Root() || p.UID == 0 {
+	if c.Caller.Root() || p.Range != nil || p.UID == 0 {
 		return nil, nil
 	}
 	name := c.Caller.Name
@@ -112,7 +113,7 @@ var writable = []string{"/tmp", "/var/tmp", "/run"}
 // seeds lists the directories that the writable part of an ordinary user gets before the overlay is mounted, parents
 // first: the kernel could not copy them up from layers whose owner is not mapped (EOVERFLOW). Modes are the image's.
 func (c *Compiler) seeds(p *plan.Plan, view *rootfs.View) ([]plan.Dir, error) {
-	if c.Caller.Root() {
+	if c.Caller.Root() || p.Range != nil {
 		return nil, nil
 	}
 	wanted := append([]string(nil), writable...)

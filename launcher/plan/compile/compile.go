@@ -28,6 +28,8 @@ type Compiler struct {
 	Launcher string
 	// Caller is who will start the plans.
 	Caller Caller
+	// Own makes layers of Store that files have their images' owners in, by way of a range of ids. Nil: there is no way.
+	Own func(ctx context.Context, r *plan.Range, layers []string) error
 	// Fetch gets an image that is not stored. Nil means: a missing image is an error.
 	Fetch func(ctx context.Context, name string) (*rootfs.Image, error)
 }
@@ -50,6 +52,10 @@ type Request struct {
 	Writable string
 	// Engine is one of plan.Engine*; "" takes what can do it, the direct one first.
 	Engine string
+	// Nesting lets the app start containers of its own.
+	Nesting bool
+	// IDs is "single", "range" or "": see flake.Flake.
+	IDs string
 	// AdHoc leaves the command open: the caller may name one at each start, so none has to be there.
 	AdHoc bool
 	// Checks are fingerprints that the caller took before it read what the request was made from.
@@ -70,7 +76,7 @@ func FromFlake(name string, f *flake.Flake) (Request, error) {
 		return Request{}, &UnsupportedError{Flake: name, Key: key}
 	}
 	r := Request{
-		Name: name, Images: f.Images(), Digests: f.Container.Digests, User: f.User, Writable: f.Writable, Engine: f.Engine,
+		Name: name, Images: f.Images(), Digests: f.Container.Digests, User: f.User, Writable: f.Writable, Engine: f.Engine, Nesting: f.Nesting, IDs: f.IDs,
 		HostDeps: f.Container.BaseContainer != "" || f.Container.CheckHostDependencies,
 		Keep:     f.HostFiles.Keep, Drop: f.HostFiles.Drop,
 	}
@@ -99,7 +105,7 @@ func (c *Compiler) Flake(ctx context.Context, name string) (*Result, error) {
 		return nil, err
 	}
 	req.Checks = checks
-	if f.Container.Runtime.RunAs == "root" && !c.Caller.Root() {
+	if f.Container.Runtime.RunAs == "root" && c.Caller.UID != 0 {
 		return c.asRoot(name, f.Container.HostAppPath, checks)
 	}
 	return c.compileTo(ctx, req, filepath.Join(c.Store.PlansDir(), plan.FileName(name)))
@@ -202,7 +208,13 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 	if err := c.checkTarget(p, req, view, host); err != nil {
 		return nil, err
 	}
+	if err := c.ids(p, req, images, stack); err != nil {
+		return nil, err
+	}
 	if err := c.identity(p, req, stack, view); err != nil {
+		return nil, err
+	}
+	if err := checkRange(p, req); err != nil {
 		return nil, err
 	}
 	if err := c.checkStores(p, req, images); err != nil {
@@ -223,8 +235,11 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	if layers, err = c.ownedLayers(ctx, p, layers); err != nil {
+		return nil, err
+	}
 	p.Lower = topFirst(layers, own)
-	p.Checks = slices.Concat(req.Checks, names, host.checks)
+	p.Checks = slices.Concat(req.Checks, names, host.checks, c.rangeChecks(p, stack))
 	for _, dir := range p.Lower {
 		p.Checks = append(p.Checks, plan.NewCheck(dir))
 	}

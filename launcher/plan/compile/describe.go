@@ -13,8 +13,8 @@ import (
 
 // describe fills in the container itself: the engine with what it executes, and the seccomp programs.
 func (c *Compiler) describe(p *plan.Plan, req Request) error {
-	p.Caller, p.User = uint32(c.Caller.UID), !c.Caller.Root()
-	cfg, err := config.Build(config.Spec{UID: int(p.UID), ReadonlyRoot: p.Writable == plan.WritableNone})
+	p.Caller, p.User = uint32(c.Caller.UID), !c.Caller.Root() && p.Range == nil
+	cfg, err := config.Build(config.Spec{UID: int(p.UID), ReadonlyRoot: p.Writable == plan.WritableNone, Nesting: c.nesting(req)})
 	if err != nil {
 		return fmt.Errorf("describe container of %q: %w", p.Name, err)
 	}
@@ -30,6 +30,17 @@ func (c *Compiler) describe(p *plan.Plan, req Request) error {
 	}
 	p.Filters = [][]byte{filter, seccomp.Terminal()}
 	return nil
+}
+
+// nesting takes any root for the host's: within another container nobody can tell.
+func (c *Compiler) nesting(req Request) config.Nesting {
+	switch {
+	case !req.Nesting:
+		return config.NoNesting
+	case c.Caller.UID == 0:
+		return config.NestingReadOnly
+	}
+	return config.NestingWritable
 }
 
 // choose takes the direct engine where it can do what is asked for.

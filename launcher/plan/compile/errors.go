@@ -24,6 +24,14 @@ func (e *MovedError) Remedy() string {
 	return "register the flake again with --force to take the new image"
 }
 
+// IDsError says why a start can't have more ids than the caller's own.
+type IDsError struct{ Flake, Reason, Fix string }
+
+func (e *IDsError) Error() string { return fmt.Sprintf("flake %q: ids: range: %s", e.Flake, e.Reason) }
+
+// Remedy implements the CLI's second line.
+func (e *IDsError) Remedy() string { return e.Fix }
+
 // TargetError says why a flake's command can't be started. Missing tells a command that is not there from one
 // that can't be executed.
 type TargetError struct {

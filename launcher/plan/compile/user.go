@@ -19,7 +19,7 @@ const maxPasswd = 4 << 20
 // identity fills in who the app is: for root what the request or the images say, for anybody else the caller, since
 // one id is all that his user namespace has; the images' User does not count there. "root" maps the caller to 0.
 func (c *Compiler) identity(p *plan.Plan, req Request, stack stackConfig, view *rootfs.View) error {
-	if c.Caller.Root() {
+	if c.Caller.Root() || p.Range != nil {
 		return identity(p, req, stack, view)
 	}
 	home := c.Caller.Home
