@@ -11,15 +11,12 @@ import (
 
 // AdHoc is a start that nothing registers: flake-run's.
 type AdHoc struct {
-	Base     string
-	Layers   []string
-	Image    string
-	User     string
-	Writable string
-	Engine   string
-	Nesting  bool
-	IDs      string
-	Env      []string
+	Base   string
+	Layers []string
+	Image  string
+	// Flags are option.Common's words: how the images are started.
+	Flags []string
+	Env   []string
 	// Command replaces Entrypoint and Cmd when it is not empty.
 	Command []string
 }
@@ -27,27 +24,13 @@ type AdHoc struct {
 // words are the arguments of flake-ctl compile that describe the stack; they name the plan as well.
 func (a AdHoc) words() []string {
 	w := []string{"compile", "--ad-hoc"}
-	for _, o := range []struct{ flag, value string }{{"--base", a.Base}, {"--user", a.User}, {"--writable", a.Writable}, {"--engine", a.Engine}, {"--ids", a.IDs}} {
-		if o.value != "" {
-			w = append(w, o.flag+"="+o.value)
-		}
-	}
-	if a.Nesting {
-		w = append(w, "--nesting")
+	if a.Base != "" {
+		w = append(w, "--base="+a.Base)
 	}
 	for _, l := range a.Layers {
 		w = append(w, "--layer="+l)
 	}
-	return append(w, "--", a.Image)
-}
-
-// Images are the names of the stack, base first.
-func (a AdHoc) Images() []string {
-	var out []string
-	if a.Base != "" {
-		out = append(out, a.Base)
-	}
-	return append(append(out, a.Layers...), a.Image)
+	return append(append(w, a.Flags...), "--", a.Image)
 }
 
 // FileName is the name of the plan file of an ad-hoc start: a hash of what it is made from.

@@ -5,21 +5,20 @@ import (
 	"errors"
 
 	"github.com/flake-launcher/flake-launcher/launcher"
+	"github.com/flake-launcher/flake-launcher/launcher/flake"
+	"github.com/flake-launcher/flake-launcher/launcher/option"
 	"github.com/flake-launcher/flake-launcher/launcher/plan/compile"
 )
 
 // compileCmd is what the launchers call when a plan is missing or stale. Its output goes to the caller's
 // stderr, its exit codes are those of a start.
 type compileCmd struct {
-	AdHoc    bool     `name:"ad-hoc"`
-	Base     string   `name:"base"`
-	Layer    []string `sep:"none"`
-	User     string
-	Writable string
-	Engine   string
-	Nesting  bool
-	IDs      string `name:"ids"`
-	Name     string `arg:""`
+	AdHoc bool     `name:"ad-hoc"`
+	Base  string   `name:"base"`
+	Layer []string `sep:"none"`
+	Name  string   `arg:""`
+
+	option.Common
 }
 
 // Run compiles the plan of a registered flake, or of an ad-hoc stack.
@@ -45,11 +44,14 @@ func (c *compileCmd) run(ctx context.Context, s *session) error {
 		_, err = cat.Compiler.Flake(ctx, c.Name)
 		return err
 	}
-	a := launcher.AdHoc{Base: c.Base, Layers: c.Layer, Image: c.Name, User: c.User, Writable: c.Writable, Engine: c.Engine, Nesting: c.Nesting, IDs: c.IDs}
-	req := compile.Request{
-		Name: c.Name, Images: a.Images(), User: c.User, Writable: c.Writable, Engine: c.Engine, HostDeps: c.Base != "",
-		Nesting: c.Nesting, IDs: c.IDs, AdHoc: true,
+	f := &flake.Flake{Container: flake.Container{Name: c.Name, BaseContainer: c.Base, Layers: c.Layer}}
+	describe(c.Common, f)
+	req, err := compile.FromFlake(c.Name, f)
+	if err != nil {
+		return err
 	}
+	req.AdHoc = true
+	a := launcher.AdHoc{Base: c.Base, Layers: c.Layer, Image: c.Name, Flags: c.Words()}
 	_, err = cat.Compiler.AdHoc(ctx, req, a.FileName())
 	return err
 }

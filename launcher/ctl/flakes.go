@@ -22,22 +22,16 @@ type registerCmd struct {
 	Base      string   `placeholder:"IMAGE" help:"The image below it."`
 	Layer     []string `sep:"none" placeholder:"IMAGE" help:"An image between base and app; may be repeated, lowest first."`
 	Target    *string  `placeholder:"PATH" help:"The command inside (default: that of --app); / is the image's own entrypoint."`
-	Writable  string   `enum:",tmpfs,disk,none" default:"" help:"Where the app may write: tmpfs (default), disk or none."`
-	IDs       string   `name:"ids" enum:",single,range" default:"" help:"Ids of an ordinary user's start: single (his own), or range (those of /etc/subuid)."`
-	Nesting   bool     `help:"Let the app start flakes and other containers of its own."`
 	Force     bool     `help:"Replace a registration, or a file in the way (which is kept)."`
 	Pull      bool     `help:"Pull images that are not stored."`
 	Info      bool     `help:"Print what the image says about itself (/NAME.yaml) and register nothing."`
 
 	CheckHostDependencies bool `aliases:"check_host_dependencies" help:"Link the host files that the image asks for though it has no base."`
 
-	User        string      `placeholder:"USER" help:"Run as this user of the image."`
-	IncludeTar  []string    `sep:"none" hidden:""`
-	IncludePath []string    `sep:"none" hidden:""`
-	Resume      bool        `hidden:""`
-	Attach      bool        `hidden:""`
-	Opt         option.List `hidden:""`
-	Profile     string      `hidden:""`
+	Resume bool `hidden:""`
+	Attach bool `hidden:""`
+
+	option.Common
 }
 
 func (registerCmd) Help() string {
@@ -50,8 +44,7 @@ func (registerCmd) Help() string {
 // laterOption refuses what a later version builds.
 func (c *registerCmd) laterOption() error {
 	for flag, given := range map[string]bool{
-		"--include-tar": len(c.IncludeTar) > 0, "--include-path": len(c.IncludePath) > 0, "--resume": c.Resume,
-		"--attach": c.Attach, "--opt": len(c.Opt) > 0, "--profile": c.Profile != "",
+		"--resume": c.Resume, "--attach": c.Attach,
 	} {
 		if given {
 			return &launcher.LaterError{Option: flag}
@@ -65,11 +58,12 @@ func (c *registerCmd) flake() *flake.Flake {
 	if c.Target != nil {
 		target = *c.Target
 	}
-	f := &flake.Flake{User: c.User, Writable: c.Writable, Nesting: c.Nesting, IDs: c.IDs}
+	f := &flake.Flake{}
 	f.Container = flake.Container{
 		Name: c.Container, BaseContainer: c.Base, Layers: c.Layer, HostAppPath: c.App, TargetAppPath: target,
 		CheckHostDependencies: c.CheckHostDependencies,
 	}
+	describe(c.Common, f)
 	return f
 }
 

@@ -9,11 +9,21 @@ type Flake struct {
 	HostSystem []string  `yaml:"hostsystem,omitempty"`
 	HostFiles  HostFiles `yaml:"host_files,omitempty"`
 
-	Profile  string   `yaml:"profile,omitempty"`
-	Share    []string `yaml:"share,omitempty"`
-	Env      Env      `yaml:"env,omitempty"`
-	User     string   `yaml:"user,omitempty"`
-	Writable string   `yaml:"writable,omitempty"`
+	// Profile is "native", "project" or "isolated"; "" is native for a registered flake, project for flake-run.
+	Profile string `yaml:"profile,omitempty"`
+	// Share are paths of the host to show at the same place, PATH[:ro], with a ? at the end where PATH may be missing;
+	// or the names of things that a session has: ssh-agent, dbus, wayland, x11, dri.
+	Share []string `yaml:"share,omitempty"`
+	Env   Env      `yaml:"env,omitempty"`
+	// PreserveFDs hands over the caller's descriptors beyond 2 as well.
+	PreserveFDs bool `yaml:"preserve_fds,omitempty"`
+	// Workdir is where the app starts; "" is where the caller is, or the image's WorkingDir, as the profile says.
+	Workdir string `yaml:"workdir,omitempty"`
+	// Entrypoint replaces that of the images, which Cmd then no longer follows.
+	Entrypoint []string `yaml:"entrypoint,omitempty"`
+
+	User     string `yaml:"user,omitempty"`
+	Writable string `yaml:"writable,omitempty"`
 	// Engine is "direct" or "libcontainer"; "" leaves the choice to the planner.
 	Engine string `yaml:"engine,omitempty"`
 	// IDs is "single" or "range": how many ids an ordinary user's start has. "" is single, and range where an image names
@@ -21,6 +31,31 @@ type Flake struct {
 	IDs string `yaml:"ids,omitempty"`
 	// Nesting lets the app start flakes and other containers of its own.
 	Nesting bool `yaml:"nesting,omitempty"`
+
+	// Mounts are further binds and tmpfs. Sources and targets may hold %NAME: a variable of the caller.
+	Mounts []Mount `yaml:"mounts,omitempty"`
+	// Devices are device nodes of the host, PATH[:TARGET].
+	Devices []string `yaml:"devices,omitempty"`
+	// Network is "host" or "none"; "" is as the profile says.
+	Network    string     `yaml:"network,omitempty"`
+	Hostname   string     `yaml:"hostname,omitempty"`
+	Namespaces Namespaces `yaml:"namespaces,omitempty"`
+
+	Capabilities Capabilities `yaml:"capabilities,omitempty"`
+	Security     Security     `yaml:"security,omitempty"`
+	// Privileged takes every restriction away that has a name here: capabilities, filters, masks, devices.
+	Privileged bool `yaml:"privileged,omitempty"`
+	// Groups are further groups of the app, names of the image or numbers.
+	Groups []string `yaml:"groups,omitempty"`
+
+	// Ulimits are by their names in ulimit's and podman's spelling: SOFT[:HARD], numbers or "unlimited".
+	Ulimits map[string]string `yaml:"ulimits,omitempty"`
+	Limits  Limits            `yaml:"limits,omitempty"`
+	// ShmSize and WritableSize are sizes as podman writes them: 64m, 1g.
+	ShmSize      string `yaml:"shm_size,omitempty"`
+	WritableSize string `yaml:"writable_size,omitempty"`
+	// Labels have no effect; they are what podman's label, name and annotation options are noted as.
+	Labels map[string]string `yaml:"labels,omitempty"`
 
 	// PilotArguments makes arguments beginning with @ or % mean what flake-pilot takes them for.
 	PilotArguments bool `yaml:"pilot_arguments,omitempty"`
@@ -69,11 +104,57 @@ type HostFiles struct {
 	Freshness     string   `yaml:"freshness,omitempty"`
 }
 
-// Env is the flake's policy for the environment.
+// Env is the flake's policy for the environment: patterns (NAME, NAME*, *NAME) that are passed, or kept out, beside what
+// the profile says, and fixed values, in which %NAME is a variable of the caller.
 type Env struct {
 	Allow []string          `yaml:"allow,omitempty"`
 	Deny  []string          `yaml:"deny,omitempty"`
 	Set   map[string]string `yaml:"set,omitempty"`
+}
+
+// Mount is one more mount.
+type Mount struct {
+	// Type is "bind" (also when empty) or "tmpfs".
+	Type   string `yaml:"type,omitempty"`
+	Source string `yaml:"source,omitempty"`
+	Target string `yaml:"target"`
+	// ReadOnly is for binds; Optional leaves out a bind whose source is missing.
+	ReadOnly bool `yaml:"read_only,omitempty"`
+	Optional bool `yaml:"optional,omitempty"`
+	// Size and Mode are a tmpfs's.
+	Size string `yaml:"size,omitempty"`
+	Mode string `yaml:"mode,omitempty"`
+}
+
+// Namespaces says which of them are the host's: each is "host" or "private" (also when empty).
+type Namespaces struct {
+	PID string `yaml:"pid,omitempty"`
+	IPC string `yaml:"ipc,omitempty"`
+	UTS string `yaml:"uts,omitempty"`
+}
+
+// Capabilities change the default set; names with or without CAP_, or "all".
+type Capabilities struct {
+	Add  []string `yaml:"add,omitempty"`
+	Drop []string `yaml:"drop,omitempty"`
+}
+
+// Security changes the default protection.
+type Security struct {
+	// NewPrivileges lets setuid programs and file capabilities have their effect.
+	NewPrivileges bool `yaml:"new_privileges,omitempty"`
+	// Seccomp is "default" (also when empty) or "unconfined".
+	Seccomp string `yaml:"seccomp,omitempty"`
+	// Mask are further paths to cover; Unmask are such that are not covered or read-only, or "all".
+	Mask   []string `yaml:"mask,omitempty"`
+	Unmask []string `yaml:"unmask,omitempty"`
+}
+
+// Limits are what only a control group can do.
+type Limits struct {
+	Memory string `yaml:"memory,omitempty"`
+	CPUs   string `yaml:"cpus,omitempty"`
+	PIDs   int64  `yaml:"pids,omitempty"`
 }
 
 // Images are the names of the stack, base first; the last one is the app's own image.

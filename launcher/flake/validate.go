@@ -65,39 +65,62 @@ func (f *Flake) validate(file string, top *yaml.Node) error {
 	default:
 		return fail(fmt.Sprintf("ids is %q, not single or range", f.IDs), "ids")
 	}
+	switch f.Profile {
+	case "", "native", "project", "isolated":
+	default:
+		return fail(fmt.Sprintf("profile is %q, not native, project or isolated", f.Profile), "profile")
+	}
+	switch f.Network {
+	case "", "host", "none":
+	default:
+		return fail(fmt.Sprintf("network is %q, not host or none", f.Network), "network")
+	}
+	if f.Workdir != "" && !path.IsAbs(f.Workdir) {
+		return fail("workdir must be absolute", "workdir")
+	}
 	return nil
 }
 
 // Unsupported names the first key of the flake whose feature this version does not have yet, so that it is
 // refused and never ignored; "" when there is none.
 func (f *Flake) Unsupported() string {
-	switch {
-	case f.Container.Runtime.Resume:
-		return "container.runtime.resume"
-	case f.Container.Runtime.Attach:
-		return "container.runtime.attach"
-	case len(f.Container.Runtime.Podman) > 0:
-		return "container.runtime.podman"
-	case len(f.Include.Tar) > 0:
-		return "include.tar"
-	case len(f.Include.Path) > 0:
-		return "include.path"
-	case len(f.HostSystem) > 0:
-		return "hostsystem"
-	case f.HostFiles.IgnoreMissing:
-		return "host_files.ignore_missing"
-	case f.HostFiles.FollowLinks != nil:
-		return "host_files.follow_links"
-	case f.HostFiles.Freshness != "":
-		return "host_files.freshness"
-	case f.Profile != "":
-		return "profile"
-	case len(f.Share) > 0:
-		return "share"
-	case len(f.Env.Allow)+len(f.Env.Deny)+len(f.Env.Set) > 0:
-		return "env"
-	case f.PilotArguments:
-		return "pilot_arguments"
+	for _, k := range []struct {
+		key   string
+		given bool
+	}{
+		{"container.runtime.resume", f.Container.Runtime.Resume},
+		{"container.runtime.attach", f.Container.Runtime.Attach},
+		{"container.runtime.podman", len(f.Container.Runtime.Podman) > 0},
+		{"include.tar", len(f.Include.Tar) > 0},
+		{"include.path", len(f.Include.Path) > 0},
+		{"hostsystem", len(f.HostSystem) > 0},
+		{"host_files.ignore_missing", f.HostFiles.IgnoreMissing},
+		{"host_files.follow_links", f.HostFiles.FollowLinks != nil},
+		{"host_files.freshness", f.HostFiles.Freshness != ""},
+		{"profile", f.Profile != ""},
+		{"share", len(f.Share) > 0},
+		{"env", len(f.Env.Allow)+len(f.Env.Deny)+len(f.Env.Set) > 0},
+		{"preserve_fds", f.PreserveFDs},
+		{"workdir", f.Workdir != ""},
+		{"entrypoint", len(f.Entrypoint) > 0},
+		{"mounts", len(f.Mounts) > 0},
+		{"devices", len(f.Devices) > 0},
+		{"network", f.Network != ""},
+		{"hostname", f.Hostname != ""},
+		{"namespaces", f.Namespaces != Namespaces{}},
+		{"capabilities", len(f.Capabilities.Add)+len(f.Capabilities.Drop) > 0},
+		{"security", f.Security.NewPrivileges || f.Security.Seccomp != "" || len(f.Security.Mask)+len(f.Security.Unmask) > 0},
+		{"privileged", f.Privileged},
+		{"groups", len(f.Groups) > 0},
+		{"ulimits", len(f.Ulimits) > 0},
+		{"limits", f.Limits != Limits{}},
+		{"shm_size", f.ShmSize != ""},
+		{"writable_size", f.WritableSize != ""},
+		{"pilot_arguments", f.PilotArguments},
+	} {
+		if k.given {
+			return k.key
+		}
 	}
 	return ""
 }

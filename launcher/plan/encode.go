@@ -13,7 +13,7 @@ import (
 // endian), then the fields of Plan in the order of encode. Strings and lists carry a 32-bit length.
 const (
 	magic      = "FLAKEPLN"
-	version    = 4
+	version    = 5
 	headerSize = 24
 	// maxSize bounds what a reader takes into memory. 100,000 links need about 12 MB.
 	maxSize = 64 << 20
@@ -50,6 +50,19 @@ func (e *encoder) link(l Link) {
 	e.str(l.Source)
 	e.str(l.Target)
 	e.str(l.Kind)
+}
+
+func (e *encoder) bind(b Bind) {
+	e.str(b.Source)
+	e.str(b.Target)
+	e.bool(b.ReadOnly)
+	e.bool(b.Optional)
+}
+
+func (e *encoder) copied(c Copy) {
+	e.str(c.Source)
+	e.str(c.Target)
+	e.u32(c.Mode)
 }
 
 func (e *encoder) idRange(r *Range) {
@@ -93,10 +106,20 @@ func (p *Plan) Encode() []byte {
 	e.strs(p.Cmd)
 	e.strs(p.Env)
 	e.strs(p.Pass)
+	e.strs(p.Deny)
+	e.strs(p.Set)
 	e.str(p.Cwd)
 	e.u32(p.UID)
 	e.u32(p.GID)
 	e.u32s(p.Groups)
+	list(e, p.Binds, (*encoder).bind)
+	e.bool(p.ShareCwd)
+	list(e, p.Copies, (*encoder).copied)
+	e.strs(p.Protect)
+	e.bool(p.PreserveFDs)
+	e.bool(p.PilotArguments)
+	e.str(p.Kept)
+	e.u64(p.Size)
 	e.str(p.Engine)
 	e.bool(p.User)
 	e.u32(p.Caller)

@@ -13,6 +13,12 @@ const (
 	EngineLibcontainer = "libcontainer"
 )
 
+// How a container is kept between starts.
+const (
+	KeptResume = "resume" // each start runs inside of the one that is there
+	KeptAttach = "attach" // a start comes back to the app that runs in it
+)
+
 // Kinds of a Link.
 const (
 	LinkFile   = "file"
@@ -54,11 +60,32 @@ type Plan struct {
 	// unless Env has them.
 	Env  []string
 	Pass []string
+	// Deny are such names that are not taken over though Pass has them. Set are K=V that win over Env; %NAME in V is a
+	// variable of the caller.
+	Deny []string
+	Set  []string
 	// Cwd and the identity are those inside the container.
 	Cwd    string
 	UID    uint32
 	GID    uint32
 	Groups []uint32
+
+	// Binds are what the caller shares that depends on the moment of the start, in this order, below all other mounts of
+	// the description. ShareCwd adds the directory he is in, and has the app start there.
+	Binds    []Bind
+	ShareCwd bool
+	// Copies are host files whose content the app gets, each as a file of its own.
+	Copies []Copy
+	// Protect are directories of ours on the host that no bind may make writable.
+	Protect []string
+	// PreserveFDs hands over the caller's further descriptors.
+	PreserveFDs bool
+	// PilotArguments makes the caller's words beginning with @ or % mean what flake-pilot takes them for.
+	PilotArguments bool
+	// Kept says that the app's container outlives its starts: one of Kept*, or "".
+	Kept string
+	// Size is that of a writable tmpfs in bytes; 0 is the kernel's default.
+	Size uint64
 
 	// Engine executes the plan: one of Engine*. User says that it was compiled for an ordinary user, whose id is
 	// Caller: nobody else can use the plan.
@@ -93,6 +120,19 @@ type Dir struct {
 	Mode uint32
 	UID  uint32
 	GID  uint32
+}
+
+// Bind is a path of the host to show inside. %NAME in Source and Target is a variable of the caller; one whose variable
+// is not set or whose source is missing is left out when it is Optional, else it ends the start.
+type Bind struct {
+	Source, Target     string
+	ReadOnly, Optional bool
+}
+
+// Copy is a host file to copy. Source may be missing: then there is none. Target is canonical inside.
+type Copy struct {
+	Source, Target string
+	Mode           uint32
 }
 
 // Link is one host file to bind. Target is canonical (no symlink in it) inside the container's root.

@@ -14,20 +14,14 @@ import (
 
 // grammar is flake-run's command line. Everything behind IMAGE is the app's.
 type grammar struct {
-	Base     string           `placeholder:"IMAGE" help:"The image at the bottom."`
-	Layer    []string         `sep:"none" placeholder:"IMAGE" help:"An image between base and IMAGE; may be repeated, lowest first."`
-	User     string           `short:"u" placeholder:"USER" help:"Run as this user of the image: a name or number, with :GROUP if wanted."`
-	Env      []string         `short:"e" sep:"none" placeholder:"K=V" help:"Set a variable; K alone passes the caller's."`
-	Writable string           `enum:",tmpfs,disk,none" default:"" placeholder:"WHERE" help:"Where the app may write: tmpfs (default), disk or none."`
-	Engine   string           `enum:",direct,libcontainer" default:"" placeholder:"ENGINE" help:"How to start it: direct (default) or libcontainer."`
-	IDs      string           `name:"ids" enum:",single,range" default:"" placeholder:"IDS" help:"Ids of an ordinary user's start: single (his own), or range (those of /etc/subuid)."`
-	Nesting  bool             `help:"Let the command start flakes and other containers of its own."`
-	Version  kong.VersionFlag `help:"Print the version."`
+	Base    string           `placeholder:"IMAGE" help:"The image at the bottom."`
+	Layer   []string         `sep:"none" placeholder:"IMAGE" help:"An image between base and IMAGE; may be repeated, lowest first."`
+	Env     []string         `short:"e" sep:"none" placeholder:"K=V" help:"Set a variable; K alone passes the caller's."`
+	Version kong.VersionFlag `help:"Print the version."`
 
-	Profile  string      `hidden:""`
-	Share    []string    `sep:"none" hidden:""`
-	Instance string      `hidden:""`
-	Opt      option.List `hidden:""`
+	option.Common
+
+	Instance string `hidden:""`
 
 	// Words are the image and what belongs to the app. One argument, for kong would take flags between two.
 	Words []string `arg:"" optional:"" passthrough:"" name:"image [command]" help:"The image, then a command and its arguments instead of the image's own."`
@@ -103,19 +97,13 @@ func parse(args []string, stdout, stderr io.Writer) (*launcher.AdHoc, error) {
 	if len(command) > 0 && command[0] == "--" {
 		command = command[1:]
 	}
-	return &launcher.AdHoc{
-		Base: g.Base, Layers: g.Layer, Image: g.Words[0], User: g.User, Writable: g.writable(), Engine: g.Engine, Nesting: g.Nesting, IDs: g.IDs, Env: g.Env,
-		Command: command,
-	}, nil
+	g.Writable = g.writable()
+	return &launcher.AdHoc{Base: g.Base, Layers: g.Layer, Image: g.Words[0], Flags: g.Common.Words(), Env: g.Env, Command: command}, nil
 }
 
 func (g *grammar) check() error {
-	for flag, given := range map[string]bool{
-		"--profile": g.Profile != "", "--share": len(g.Share) > 0, "--instance": g.Instance != "", "--opt": len(g.Opt) > 0,
-	} {
-		if given {
-			return &launcher.LaterError{Option: flag}
-		}
+	if g.Instance != "" {
+		return &launcher.LaterError{Option: "--instance"}
 	}
 	for _, kv := range g.Env {
 		if name, _, _ := strings.Cut(kv, "="); name == "" {

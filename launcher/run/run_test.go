@@ -23,9 +23,11 @@ func TestParse(t *testing.T) {
 		"help belongs to the app":       {[]string{"i", "c", "--help"}, launcher.AdHoc{Image: "i", Command: []string{"c", "--help"}}},
 		"pilot's marks are untouched":   {[]string{"i", "c", "@scope/x", "%s"}, launcher.AdHoc{Image: "i", Command: []string{"c", "@scope/x", "%s"}}},
 		"commas split nothing":          {[]string{"-e", "A=1,2", "--layer", "x,y", "--layer=z", "--base=b", "i"}, launcher.AdHoc{Base: "b", Layers: []string{"x,y", "z"}, Env: []string{"A=1,2"}, Image: "i"}},
-		"user and writable":             {[]string{"--user", "7:8", "--writable", "none", "i"}, launcher.AdHoc{User: "7:8", Writable: "none", Image: "i"}},
+		"user and writable":             {[]string{"--user", "7:8", "--writable", "none", "i"}, launcher.AdHoc{Flags: []string{"--user=7:8", "--writable=none"}, Image: "i"}},
 		"the default writable is plain": {[]string{"--writable", plan.DefaultWritable(plan.Kernel()), "i"}, launcher.AdHoc{Image: "i"}},
-		"empty arguments stay":          {[]string{"i", "c", "", " "}, launcher.AdHoc{Image: "i", Command: []string{"c", "", " "}}},
+		"flags come in one order": {[]string{"--share=/b", "--opt", "-v /x:/x", "--share", "/a,c", "--profile", "isolated", "i"}, launcher.AdHoc{
+			Flags: []string{"--profile=isolated", "--share=/b", "--share=/a,c", "--opt=-v /x:/x"}, Image: "i"}},
+		"empty arguments stay": {[]string{"i", "c", "", " "}, launcher.AdHoc{Image: "i", Command: []string{"c", "", " "}}},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -54,10 +56,7 @@ func TestParseRefuses(t *testing.T) {
 		"layer, no base":    {[]string{"--layer", "l", "i"}, "--layer needs a --base"},
 		"bad writable":      {[]string{"--writable", "ram", "i"}, "--writable"},
 		"nameless variable": {[]string{"-e", "=x", "i"}, "a name is missing"},
-		"profile":           {[]string{"--profile", "native", "i"}, "--profile is not supported"},
-		"share":             {[]string{"--share", "/x", "i"}, "--share is not supported"},
 		"instance":          {[]string{"--instance", "n", "i"}, "--instance is not supported"},
-		"opt":               {[]string{"--opt", "-v /x:/x", "i"}, "--opt is not supported"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -56,6 +56,8 @@ type Request struct {
 	Nesting bool
 	// IDs is "single", "range" or "": see flake.Flake.
 	IDs string
+	// Flake is what the request was made from: what is not here above is taken from there. Never nil.
+	Flake *flake.Flake
 	// AdHoc leaves the command open: the caller may name one at each start, so none has to be there.
 	AdHoc bool
 	// Checks are fingerprints that the caller took before it read what the request was made from.
@@ -76,7 +78,7 @@ func FromFlake(name string, f *flake.Flake) (Request, error) {
 		return Request{}, &UnsupportedError{Flake: name, Key: key}
 	}
 	r := Request{
-		Name: name, Images: f.Images(), Digests: f.Container.Digests, User: f.User, Writable: f.Writable, Engine: f.Engine, Nesting: f.Nesting, IDs: f.IDs,
+		Name: name, Flake: f, Images: f.Images(), Digests: f.Container.Digests, User: f.User, Writable: f.Writable, Engine: f.Engine, Nesting: f.Nesting, IDs: f.IDs,
 		HostDeps: f.Container.BaseContainer != "" || f.Container.CheckHostDependencies,
 		Keep:     f.HostFiles.Keep, Drop: f.HostFiles.Drop,
 	}
