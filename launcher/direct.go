@@ -3,7 +3,12 @@ package launcher
 import (
 	"fmt"
 	"os"
+	"slices"
+	"strconv"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/flake-launcher/flake-launcher/launcher/caller"
 	"github.com/flake-launcher/flake-launcher/launcher/plan"
 	"github.com/flake-launcher/flake-launcher/nsexec"
 	initproc "github.com/flake-launcher/flake-launcher/nsexec/init"
@@ -14,17 +19,31 @@ import (
 // execDirect replaces the process by the direct engine. What is opened here stays open, and so locked, in the process
 // that waits for the app.
 func execDirect(speaker string, p *plan.Plan, v plan.Invocation) error {
+	preserve := preserved(p) // before anything else is open
+	now, err := caller.At(p, caller.Self())
+	if err != nil {
+		return err
+	}
 	layers, err := overlay.OpenLayers(p.Lower)
 	if err != nil {
 		return err
 	}
 	d := &nsexec.Direct{
 		Speaker: speaker, Ops: p.Ops, User: p.User, Layers: layers, Upper: upperKinds[p.Writable],
-		UID: p.UID, GID: p.GID, Groups: p.Groups, Cwd: p.Cwd, Filters: p.Filters,
-		Args: p.Argv(v), Env: p.Environ(v, os.Environ()),
+		UID: p.UID, GID: p.GID, Groups: p.Groups, Cwd: nsexec.Cwd(now.Cwd), Filters: p.Filters,
+		Args: p.Argv(v), Env: p.Environ(v, os.Environ(), now.PWD()), Size: p.Size, Preserve: preserve,
 	}
-	for _, s := range p.Seed {
-		d.Seed = append(d.Seed, nsexec.Dir(s))
+	for _, s := range slices.Concat(p.Seed, now.Seed) {
+		d.Seed = append(d.Seed, nsexec.Node(s))
+	}
+	for _, c := range p.Copies {
+		d.Copies = append(d.Copies, nsexec.Copy{Source: c.Source, Target: c.Target, Mode: c.Mode})
+	}
+	for _, l := range now.Symlinks {
+		d.Symlinks = append(d.Symlinks, nsexec.Symlink(l))
+	}
+	for _, b := range now.Binds {
+		d.Binds = append(d.Binds, nsexec.Bind(b))
 	}
 	for _, l := range p.Links {
 		d.Links = append(d.Links, nsexec.Link{Source: l.Source, Target: l.Target, Kind: linkKinds[l.Kind]})
@@ -68,4 +87,26 @@ func scratch(root string) (*rootfs.Temp, error) {
 		return nil, fmt.Errorf("sweep leftovers: %w", err)
 	}
 	return store.Temp("writable")
+}
+
+// preserved are the descriptors beyond 2 that the caller left open for whom he starts; all of ours are close-on-exec.
+func preserved(p *plan.Plan) []int {
+	if !p.PreserveFDs {
+		return nil
+	}
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return nil
+	}
+	var out []int
+	for _, e := range entries {
+		fd, err := strconv.Atoi(e.Name())
+		if err != nil || fd < 3 {
+			continue
+		}
+		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
+			out = append(out, fd)
+		}
+	}
+	return out
 }

@@ -31,26 +31,59 @@ type Direct struct {
 	Size    uint64
 	// Keep are files that only have to stay open, for the locks on them.
 	Keep []*os.File
-	// Seed are directories of the root beside those of the layers, parents first.
-	Seed []Dir
+	// Seed is what the root has beside the layers, parents first.
+	Seed []Node
+	// Copies are files of the host whose content the root gets; a missing one is left out.
+	Copies []Copy
 	// Links are host files bound over the root.
 	Links []Link
+	// Binds are made over all that Ops mounts, recursively and without setuid programs, in this order.
+	Binds []Bind
+	// Preserve are further descriptors of this process for the app.
+	Preserve []int
 
 	// UID, GID and Groups are the identity inside. With User only UID counts, and only whether it is 0.
 	UID, GID uint32
 	Groups   []uint32
-	// Cwd is made if it does not exist; empty means "/".
-	Cwd string
+	// Cwd is where the app starts; no Path means "/".
+	Cwd Cwd
+	// Symlinks are made in the mounted root, where nothing is in their place.
+	Symlinks []Symlink
 	// Filters are seccomp programs, loaded in this order.
 	Filters [][]byte
 	// Args and Env are the app's, handed over byte for byte. The command is looked up in the PATH of Env.
 	Args, Env []string
 }
 
-// Dir is a directory to make; see Direct.Seed.
-type Dir struct {
+// Node is a directory, an empty file or a symlink to make; see Direct.Seed. Mode is that of stat(2), S_IFDIR where it
+// names no type; Opaque hides what layers have in the directory.
+type Node struct {
 	Path           string
 	Mode, UID, GID uint32
+	Text           string
+	Opaque         bool
+}
+
+// Copy is a host file to copy; the target's directory is in Direct.Seed or missing in all layers.
+type Copy struct {
+	Source, Target string
+	Mode, UID, GID uint32
+}
+
+// Cwd is a working directory. Path is taken if it is the directory of that device and inode (0: any), else Real.
+type Cwd struct {
+	Path, Real string
+	Dev, Ino   uint64
+	Make       bool // where it is missing
+}
+
+// Symlink is one to make at Path.
+type Symlink struct{ Path, Text string }
+
+// Bind shows a path of the host. Devices keeps device nodes in it working.
+type Bind struct {
+	Source, Target    string
+	ReadOnly, Devices bool
 }
 
 // Link is a host file to bind; neither path leads through a symlink. Kind is initproc.LinkFile and its like.
@@ -135,6 +168,9 @@ func (d *Direct) ops() ([]byte, error) {
 	}
 	o := &initproc.Ops{}
 	o.Name(d.Speaker, strconv.Quote(d.Args[0]))
+	if len(d.Preserve) > 0 {
+		o.Preserve(d.Preserve)
+	}
 	uid, gid, groups := d.UID, d.GID, d.Groups
 	if d.User {
 		if uid != 0 {
@@ -155,9 +191,15 @@ func (d *Direct) ops() ([]byte, error) {
 	}
 	o.Append(clone)
 	d.root(o)
+	mounts, rest, err := initproc.BeforePivot(rest)
+	if err != nil {
+		return nil, err
+	}
+	o.Append(mounts)
+	d.binds(o)
 	o.Append(rest)
-	if d.Cwd != "" && d.Cwd != "/" {
-		o.Cwd(d.Cwd)
+	if d.Cwd.Path != "" && d.Cwd.Path != "/" {
+		o.Cwd(initproc.Cwd(d.Cwd))
 	}
 	o.IDs(uid, gid, groups)
 	o.Run(&initproc.Program{DeathSignal: unix.SIGKILL, Filters: d.Filters, Env: d.Env, Args: d.Args})
@@ -180,7 +222,13 @@ func (d *Direct) root(o *initproc.Ops) {
 		if d.User {
 			s.UID, s.GID = initproc.AsIs, initproc.AsIs
 		}
-		o.Seed(s.Path, s.Mode, s.UID, s.GID)
+		o.Seed(initproc.Node(s))
+	}
+	for _, c := range d.Copies {
+		if d.User {
+			c.UID, c.GID = initproc.AsIs, initproc.AsIs
+		}
+		o.Copy(c.Source, c.Target, c.Mode, c.UID, c.GID)
 	}
 	o.Overlay(layers)
 	flags := uint32(0)
@@ -189,5 +237,21 @@ func (d *Direct) root(o *initproc.Ops) {
 	}
 	for _, l := range d.Links {
 		o.Link(l.Kind, flags, l.Source, l.Target)
+	}
+}
+
+func (d *Direct) binds(o *initproc.Ops) {
+	for _, l := range d.Symlinks {
+		o.Symlink(l.Text, l.Path)
+	}
+	for _, b := range d.Binds {
+		attrs := uint32(unix.MOUNT_ATTR_NOSUID)
+		if !b.Devices {
+			attrs |= unix.MOUNT_ATTR_NODEV
+		}
+		if b.ReadOnly {
+			attrs |= unix.MOUNT_ATTR_RDONLY
+		}
+		o.Bind(b.Source, b.Target, attrs, initproc.Recursive|initproc.Follow)
 	}
 }

@@ -191,7 +191,7 @@ func TestDiskIsKeptAndNotShared(t *testing.T) {
 	b := newBench(t)
 	base := b.layer("base", "f base")
 	spec := Spec{Lower: []string{base}, Writable: Disk, Scratch: b.layer("scratch"),
-		Seed: []Dir{{Path: "run", Mode: 0o755}}}
+		Seed: []Node{{Path: "run", Mode: 0o755}}}
 	m := b.mount(spec)
 	must(t, os.WriteFile(filepath.Join(b.target, "f"), []byte("kept"), 0o644))
 	must(t, os.Chmod(filepath.Join(b.target, "run"), 0o700))
@@ -259,7 +259,7 @@ func TestSeeds(t *testing.T) {
 			base := b.layer("base", "var/lib/f base")
 			must(t, os.Chmod(base, 0o751))
 			must(t, os.Chown(base, 11, 12))
-			spec := Spec{Lower: []string{base}, Writable: w, Seed: []Dir{
+			spec := Spec{Lower: []string{base}, Writable: w, Seed: []Node{
 				{Path: "/tmp", Mode: 0o1777},
 				{Path: "var", Mode: 0o755},
 				{Path: "/var/tmp", Mode: 0o2770, UID: 1234, GID: 77},
@@ -293,7 +293,7 @@ func TestSeedsThatLeadElsewhere(t *testing.T) {
 		"without a parent": "none/x", "nothing": "",
 	} {
 		t.Run(name, func(t *testing.T) {
-			m, err := Mount(Spec{Lower: []string{base}, Writable: Disk, Scratch: scratch, Seed: []Dir{{Path: path, Mode: 0o755}}}, b.target)
+			m, err := Mount(Spec{Lower: []string{base}, Writable: Disk, Scratch: scratch, Seed: []Node{{Path: path, Mode: 0o755}}}, b.target)
 			if err == nil {
 				m.Close()
 				b.unmount()

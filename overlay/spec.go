@@ -54,16 +54,19 @@ type Spec struct {
 	Scratch string
 	// TmpfsSize is the size of the tmpfs in bytes; 0 is the kernel's default, half of the memory.
 	TmpfsSize int64
-	// Seed are directories that the root has beside what the layers hold, in this order. In a kept upper they
-	// are made only where they are missing. With None they lie in a layer of their own on top.
-	Seed []Dir
+	// Seed is what the root has beside what the layers hold, in this order. In a kept upper it is made only where it is
+	// missing. With None it lies in a layer of its own on top.
+	Seed []Node
 }
 
-// Dir is a directory to make. Its parent must be a Dir before it, or the root.
-type Dir struct {
+// Node is a directory, a file or a symlink to make. Its parent must be a Node before it, or the root.
+type Node struct {
 	Path     string // below the root; a leading slash makes no difference
-	Mode     uint32 // permission bits, with 07000
+	Mode     uint32 // that of stat(2); S_IFDIR where it names no type
 	UID, GID int
+	Text     string // of a symlink
+	Content  []byte // of a file
+	Opaque   bool   // hides what the layers have in the directory
 }
 
 // Mounted is a mounted root.

@@ -162,62 +162,11 @@ func own(f *os.File, mode uint32, uid, gid int) error {
 	return nil
 }
 
-// seed makes directories below upper. Those that are there already stay as they are.
-func seed(upper *os.File, dirs []Dir) error {
-	for _, d := range dirs {
-		if err := seedOne(upper, d); err != nil {
-			return fmt.Errorf("seed %q: %w", d.Path, err)
-		}
-	}
-	return nil
-}
-
-func seedOne(upper *os.File, d Dir) error {
-	names, err := splitPath(d.Path)
-	if err != nil {
-		return err
-	}
-	at := upper
-	defer func() {
-		if at != upper {
-			at.Close()
-		}
-	}()
-	for i, name := range names {
-		var next *os.File
-		fresh := false
-		if i < len(names)-1 {
-			next, err = openBelow(at, name, unix.O_RDONLY)
-		} else {
-			next, fresh, err = makeDir(at, name, 0o700)
-		}
-		if err != nil {
-			return err
-		}
-		if at != upper {
-			at.Close()
-		}
-		at = next
-		if fresh {
-			return own(at, d.Mode&0o7777, d.UID, d.GID)
-		}
-	}
-	return nil
-}
-
-// splitPath refuses what could lead out of the upper; symlinks are refused when it is walked.
-func splitPath(p string) ([]string, error) {
-	names := strings.Split(strings.Trim(p, "/"), "/")
-	for _, n := range names {
-		if n == "" || n == "." || n == ".." || strings.Contains(n, "\x00") {
-			return nil, errors.New("not a clean path below the root")
-		}
-	}
-	return names, nil
-}
-
-// xattrProbe is in the name space that userxattr uses.
-const xattrProbe = "user.overlay.probe"
+// Attributes in the name space that userxattr uses.
+const (
+	xattrProbe  = "user.overlay.probe"
+	xattrOpaque = "user.overlay.opaque"
+)
 
 // probeXattr finds out whether the writable part can hold user.* attributes. Without them overlayfs mounts, and
 // then answers EIO when a directory of a layer is removed.

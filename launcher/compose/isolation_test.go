@@ -215,7 +215,7 @@ func testSeedsAndLinks(t *testing.T, newBed bedMaker) {
 	host := filepath.Join(t.TempDir(), "from-host")
 	writeFile(t, host, "of the host", 0o644)
 	writeFile(t, filepath.Join(b.layer, "etc/linked"), "of the image", 0o644)
-	b.job.Seed = []overlay.Dir{{Path: "/home", Mode: 0o755}, {Path: "/home/me", Mode: 0o700, UID: 1234, GID: 1234}}
+	b.job.Seed = []overlay.Node{{Path: "/home", Mode: 0o755}, {Path: "/home/me", Mode: 0o700, UID: 1234, GID: 1234}}
 	b.job.Links = []hostlink.Link{{Source: host, Target: "etc/linked", Kind: hostlink.KindFile}}
 	if got := b.probe("read", "/etc/linked"); got != "of the host" {
 		t.Errorf("linked file holds %q", got)

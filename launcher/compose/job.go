@@ -4,6 +4,7 @@ import (
 	"os"
 
 	"github.com/flake-launcher/flake-launcher/hostlink"
+	"github.com/flake-launcher/flake-launcher/launcher/caller"
 	"github.com/flake-launcher/flake-launcher/overlay"
 )
 
@@ -22,9 +23,10 @@ type Job struct {
 	// TmpfsSize is the size of the writable tmpfs in bytes; 0 is the kernel's default.
 	TmpfsSize int64
 	// Seed are directories of the root beside those of the layers.
-	Seed []overlay.Dir
-	// Links are bound over the mounted root.
+	Seed []overlay.Node
+	// Links are bound over the mounted root, Binds over all that the description mounts.
 	Links []hostlink.Link
+	Binds []caller.Bind
 
 	// Args and Env are the app's, byte for byte; Cwd is made if missing, and empty means "/".
 	Args, Env []string

@@ -72,7 +72,7 @@ func startDirect(job Job) error {
 	}
 	d := nsexec.Direct{
 		Speaker: "flake-launcher", Ops: ops, User: user, Layers: layers, Upper: uint32(writable),
-		Size: uint64(job.TmpfsSize), UID: uint32(job.UID), GID: uint32(job.GID), Cwd: job.Cwd, Filters: job.Filters,
+		Size: uint64(job.TmpfsSize), UID: uint32(job.UID), GID: uint32(job.GID), Cwd: nsexec.Cwd{Path: job.Cwd, Make: true}, Filters: job.Filters,
 		Args: job.Args, Env: job.Env,
 	}
 	for _, g := range job.Groups {
@@ -80,7 +80,7 @@ func startDirect(job Job) error {
 	}
 	// A plan has them in the flake's own layer.
 	for _, s := range append(missingPoints([]string{"/proc", "/sys", "/dev"}, job.Lower), job.Seed...) {
-		d.Seed = append(d.Seed, nsexec.Dir{Path: s.Path, Mode: s.Mode, UID: uint32(s.UID), GID: uint32(s.GID)})
+		d.Seed = append(d.Seed, nsexec.Node{Path: s.Path, Mode: s.Mode, UID: uint32(s.UID), GID: uint32(s.GID)})
 	}
 	for _, l := range job.Links {
 		kind := map[hostlink.Kind]uint32{hostlink.KindDir: initproc.LinkDir, hostlink.KindSocket: initproc.LinkSocket}[l.Kind]

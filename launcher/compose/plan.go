@@ -1,10 +1,16 @@
 package compose
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
+	"slices"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/flake-launcher/flake-launcher/hostlink"
+	"github.com/flake-launcher/flake-launcher/launcher/caller"
 	"github.com/flake-launcher/flake-launcher/launcher/plan"
 	"github.com/flake-launcher/flake-launcher/overlay"
 	"github.com/flake-launcher/flake-launcher/rootfs"
@@ -23,15 +29,27 @@ func jobOfPlan(f *os.File, words []string) (Job, func(), error) {
 	if err != nil {
 		return Job{}, nil, err
 	}
+	now, err := caller.At(p, caller.Self())
+	if err == nil {
+		err = plainCwd(p, now)
+	}
+	if err != nil {
+		return Job{}, nil, err
+	}
 	job := Job{
-		Config: p.Config, Lower: p.Lower, Writable: p.Writable, Filters: p.Filters,
-		Args: p.Argv(v), Env: p.Environ(v, os.Environ()), Cwd: p.Cwd, UID: int(p.UID), GID: int(p.GID),
+		Config: p.Config, Lower: p.Lower, Writable: p.Writable, TmpfsSize: int64(p.Size), Filters: p.Filters, Binds: now.Binds,
+		Args: p.Argv(v), Env: p.Environ(v, os.Environ(), now.PWD()), Cwd: now.Cwd.Path, UID: int(p.UID), GID: int(p.GID),
 	}
 	for _, g := range p.Groups {
 		job.Groups = append(job.Groups, int(g))
 	}
-	for _, d := range p.Seed {
-		job.Seed = append(job.Seed, overlay.Dir{Path: d.Path, Mode: d.Mode, UID: int(d.UID), GID: int(d.GID)})
+	for _, n := range slices.Concat(p.Seed, now.Seed) {
+		job.Seed = append(job.Seed, overlay.Node{Path: n.Path, Mode: n.Mode, UID: int(n.UID), GID: int(n.GID), Text: n.Text, Opaque: n.Opaque})
+	}
+	for _, c := range p.Copies {
+		if content, err := hostFile(c.Source); err == nil {
+			job.Seed = append(job.Seed, overlay.Node{Path: c.Target, Mode: unix.S_IFREG | c.Mode, Content: content})
+		}
 	}
 	for _, l := range p.Links {
 		job.Links = append(job.Links, hostlink.Link{Source: l.Source, Target: l.Target, Kind: hostlink.Kind(l.Kind)})
@@ -60,4 +78,42 @@ func (j *Job) scratch(root string) (release func(), err error) {
 	}
 	j.Scratch = tmp.Dir()
 	return func() { _ = tmp.Close() }, nil
+}
+
+// plainCwd is the working directory as libcontainer takes it: one name, and it makes what is missing.
+func plainCwd(p *plan.Plan, now *caller.Moment) error {
+	now.Symlinks = nil
+	if now.Cwd.Real != "" {
+		now.Cwd.Path = now.Cwd.Real
+		return nil
+	}
+	if now.Cwd.Make {
+		return nil
+	}
+	layers := slices.Clone(p.Lower)
+	slices.Reverse(layers)
+	view, err := rootfs.NewView(layers)
+	if err != nil {
+		return fmt.Errorf("open layers: %w", err)
+	}
+	defer view.Close()
+	if st, err := view.Stat(now.Cwd.Path); err != nil || !st.IsDir() {
+		return &caller.CwdError{Dir: now.Cwd.Path, Err: unix.ENOENT}
+	}
+	return nil
+}
+
+// maxCopy bounds a file that every start copies.
+const maxCopy = 1 << 20
+
+func hostFile(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() || st.Size() > maxCopy {
+		return nil, errors.Join(unix.EINVAL, err)
+	}
+	return io.ReadAll(io.LimitReader(f, maxCopy))
 }

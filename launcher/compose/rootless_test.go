@@ -39,7 +39,7 @@ func newUserBed(t *testing.T, spec config.Spec, own bool) *bed {
 		}
 	}
 	// What a plan for a user has, see launcher/plan/compile.
-	b.job.Seed = []overlay.Dir{{Path: "/tmp", Mode: 0o1777}, {Path: "/home", Mode: 0o555}, {Path: "/home/me", Mode: 0o700}}
+	b.job.Seed = []overlay.Node{{Path: "/tmp", Mode: 0o1777}, {Path: "/home", Mode: 0o555}, {Path: "/home/me", Mode: 0o700}}
 	return b
 }
 

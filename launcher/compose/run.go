@@ -35,6 +35,9 @@ func Run(job Job) (nsexec.Status, error) {
 	if err != nil {
 		return nsexec.Status{}, err
 	}
+	for _, b := range job.Binds {
+		desc.AddBind(b.Source, b.Target, b.ReadOnly, b.Devices)
+	}
 	if err := privateMounts(); err != nil {
 		return nsexec.Status{}, err
 	}
@@ -122,7 +125,7 @@ func (j *Job) mount(point string, desc *engine.Description) (_ *overlay.Mounted,
 
 // missingPoints are the mount points at the top of a read-only root that no layer has: images made from nothing lack
 // /proc and its like, and libcontainer can't make them there. What lies deeper is for the plan to seed.
-func missingPoints(points, layers []string) (out []overlay.Dir) {
+func missingPoints(points, layers []string) (out []overlay.Node) {
 	for _, point := range points {
 		if filepath.Dir(point) != "/" {
 			continue
@@ -132,7 +135,7 @@ func missingPoints(points, layers []string) (out []overlay.Dir) {
 			return err == nil
 		})
 		if !found {
-			out = append(out, overlay.Dir{Path: point, Mode: 0o755})
+			out = append(out, overlay.Node{Path: point, Mode: 0o755})
 		}
 	}
 	return out

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/user"
+	"path/filepath"
 	"strconv"
 
 	"github.com/alecthomas/kong"
@@ -163,8 +164,18 @@ func (s *session) catalog(store *rootfs.Store) (*catalog.Catalog, error) {
 		Ledger: store.LedgerDir(), Plans: store.PlansDir(),
 		Compiler: &compile.Compiler{
 			Store: store, Images: images, Settings: s.settingsFiles(), Searched: searched, HostRoot: "/", Launcher: link, Caller: s.caller(), Own: s.own(store),
+			Protect: s.protected(dir),
 		},
 	}, nil
+}
+
+// protected are the directories, beside the store, that decide what starts.
+func (s *session) protected(registrations string) []string {
+	out := []string{registrations}
+	for _, file := range s.settingsFiles() {
+		out = append(out, filepath.Dir(file))
+	}
+	return out
 }
 
 // registrations is the directory that the caller registers in.

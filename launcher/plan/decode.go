@@ -67,10 +67,12 @@ func items[T any](d *decoder, item func() T) []T {
 
 func (d *decoder) strs() []string { return items(d, d.str) }
 
-func (d *decoder) dir() Dir   { return Dir{Path: d.str(), Mode: d.u32(), UID: d.u32(), GID: d.u32()} }
+func (d *decoder) node() Node {
+	return Node{Path: d.str(), Mode: d.u32(), UID: d.u32(), GID: d.u32(), Text: d.str(), Opaque: d.bool()}
+}
 func (d *decoder) link() Link { return Link{Source: d.str(), Target: d.str(), Kind: d.str()} }
 func (d *decoder) bind() Bind {
-	return Bind{Source: d.str(), Target: d.str(), ReadOnly: d.bool(), Optional: d.bool()}
+	return Bind{Source: d.str(), Target: d.str(), ReadOnly: d.bool(), Optional: d.bool(), Devices: d.bool()}
 }
 func (d *decoder) copied() Copy { return Copy{Source: d.str(), Target: d.str(), Mode: d.u32()} }
 func (d *decoder) idMap() IDMap { return IDMap{d.u32(), d.u32(), d.u32()} }
@@ -101,10 +103,10 @@ func Decode(b []byte) (*Plan, error) {
 	d := &decoder{s: string(body)}
 	p := &Plan{
 		Build: d.str(), Kernel: d.str(), Name: d.str(), Searched: d.strs(), Digests: d.strs(), Checks: items(d, d.check), Sudo: d.bool(), Lower: d.strs(),
-		Writable: d.str(), Store: d.str(), Seed: items(d, d.dir), Links: items(d, d.link),
+		Writable: d.str(), Store: d.str(), Seed: items(d, d.node), Links: items(d, d.link),
 		Entrypoint: d.strs(), Cmd: d.strs(), Env: d.strs(), Pass: d.strs(), Deny: d.strs(), Set: d.strs(), Cwd: d.str(),
 		UID: d.u32(), GID: d.u32(), Groups: items(d, d.u32),
-		Binds: items(d, d.bind), ShareCwd: d.bool(), Copies: items(d, d.copied), Protect: d.strs(),
+		Binds: items(d, d.bind), ShareCwd: d.bool(), Foreign: d.bool(), Copies: items(d, d.copied), Protect: d.strs(),
 		PreserveFDs: d.bool(), PilotArguments: d.bool(), Kept: d.str(), Size: d.u64(),
 		Engine: d.str(), User: d.bool(), Caller: d.u32(), Range: d.idRange(), Ops: d.bytes(), Config: d.bytes(), Filters: items(d, d.bytes),
 	}

@@ -39,11 +39,13 @@ func list[T any](e *encoder, v []T, item func(*encoder, T)) {
 	}
 }
 
-func (e *encoder) dir(d Dir) {
-	e.str(d.Path)
-	e.u32(d.Mode)
-	e.u32(d.UID)
-	e.u32(d.GID)
+func (e *encoder) node(n Node) {
+	e.str(n.Path)
+	e.u32(n.Mode)
+	e.u32(n.UID)
+	e.u32(n.GID)
+	e.str(n.Text)
+	e.bool(n.Opaque)
 }
 
 func (e *encoder) link(l Link) {
@@ -57,6 +59,7 @@ func (e *encoder) bind(b Bind) {
 	e.str(b.Target)
 	e.bool(b.ReadOnly)
 	e.bool(b.Optional)
+	e.bool(b.Devices)
 }
 
 func (e *encoder) copied(c Copy) {
@@ -100,7 +103,7 @@ func (p *Plan) Encode() []byte {
 	e.strs(p.Lower)
 	e.str(p.Writable)
 	e.str(p.Store)
-	list(e, p.Seed, (*encoder).dir)
+	list(e, p.Seed, (*encoder).node)
 	list(e, p.Links, (*encoder).link)
 	e.strs(p.Entrypoint)
 	e.strs(p.Cmd)
@@ -114,6 +117,7 @@ func (p *Plan) Encode() []byte {
 	e.u32s(p.Groups)
 	list(e, p.Binds, (*encoder).bind)
 	e.bool(p.ShareCwd)
+	e.bool(p.Foreign)
 	list(e, p.Copies, (*encoder).copied)
 	e.strs(p.Protect)
 	e.bool(p.PreserveFDs)

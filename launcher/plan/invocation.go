@@ -65,53 +65,71 @@ func (p *Plan) Argv(v Invocation) []string {
 	return append(slices.Clone(p.Entrypoint), p.Cmd...)
 }
 
-// Environ is the environment of a start: what Pass takes over from the caller, then the plan's, then the
-// invocation's own.
-func (p *Plan) Environ(v Invocation, caller []string) []string {
-	env := slices.Clone(p.Env)
+// Environ is the environment of a start: what Pass takes over from the caller and Deny does not keep out, the plan's own,
+// then Set and what the invocation says. PWD is the caller's name for the directory that the app starts in, if any.
+func (p *Plan) Environ(v Invocation, caller []string, pwd string) []string {
+	e := environ{list: slices.Clone(p.Env), at: map[string]int{}}
+	for n, kv := range e.list {
+		name, _, _ := strings.Cut(kv, "=")
+		e.at[name] = n
+	}
+	theirs := make(map[string]string, len(caller))
 	for _, kv := range caller {
-		name, _, ok := strings.Cut(kv, "=")
-		if ok && p.passes(name) && indexEnv(env, name) < 0 {
-			env = append(env, kv)
+		name, value, ok := strings.Cut(kv, "=")
+		if !ok || name == "" {
+			continue
 		}
+		if _, twice := theirs[name]; !twice { // getenv(3) takes the first
+			theirs[name] = value
+			if _, taken := e.at[name]; !taken && matches(p.Pass, name) && !matches(p.Deny, name) {
+				e.set(kv)
+			}
+		}
+	}
+	lookup := func(name string) (string, bool) { value, ok := theirs[name]; return value, ok }
+	if pwd != "" {
+		e.set("PWD=" + pwd)
+	}
+	for _, kv := range p.Set {
+		kv, _ = Expand(kv, lookup)
+		e.set(kv)
 	}
 	for _, kv := range v.Env {
-		name, _, ok := strings.Cut(kv, "=")
-		if !ok {
-			n := indexEnv(caller, name)
-			if n < 0 {
+		if name, _, ok := strings.Cut(kv, "="); !ok {
+			value, there := theirs[name]
+			if !there {
 				continue
 			}
-			kv = caller[n]
+			kv = name + "=" + value
 		}
-		if n := indexEnv(env, name); n >= 0 {
-			env[n] = kv
-		} else {
-			env = append(env, kv)
-		}
+		e.set(kv)
 	}
-	return env
+	return e.list
 }
 
-func (p *Plan) passes(name string) bool {
-	for _, pat := range p.Pass {
-		switch {
-		case pat == name:
-			return true
-		case strings.HasSuffix(pat, "*") && strings.HasPrefix(name, pat[:len(pat)-1]):
-			return true
-		case strings.HasPrefix(pat, "*") && strings.HasSuffix(name, pat[1:]):
+// environ is a list of K=V with no name twice.
+type environ struct {
+	list []string
+	at   map[string]int
+}
+
+func (e *environ) set(kv string) {
+	name, _, _ := strings.Cut(kv, "=")
+	if n, ok := e.at[name]; ok {
+		e.list[n] = kv
+		return
+	}
+	e.at[name] = len(e.list)
+	e.list = append(e.list, kv)
+}
+
+// matches says whether one of the patterns (NAME, NAME*, *NAME, or one * within) means the name.
+func matches(patterns []string, name string) bool {
+	for _, pat := range patterns {
+		before, after, star := strings.Cut(pat, "*")
+		if !star && pat == name || star && len(name) >= len(before)+len(after) && strings.HasPrefix(name, before) && strings.HasSuffix(name, after) {
 			return true
 		}
 	}
 	return false
-}
-
-func indexEnv(env []string, name string) int {
-	for n, e := range env {
-		if len(e) > len(name) && e[len(name)] == '=' && e[:len(name)] == name {
-			return n
-		}
-	}
-	return -1
 }

@@ -44,7 +44,7 @@ func TestEnviron(t *testing.T) {
 	caller := []string{"TERM=xterm", "LANG=de", "LC_ALL=x", "http_proxy=p", "SECRET=s", "PATH=/evil", "broken", "=odd"}
 	v := Invocation{Env: []string{"A=1=2", "SECRET", "PATH=/mine", "UNSET"}}
 	want := []string{"PATH=/mine", "LANG=C", "TERM=xterm", "LC_ALL=x", "http_proxy=p", "A=1=2", "SECRET=s"}
-	if d := cmp.Diff(want, p.Environ(v, caller)); d != "" {
+	if d := cmp.Diff(want, p.Environ(v, caller, "")); d != "" {
 		t.Error(d)
 	}
 	if d := cmp.Diff([]string{"PATH=/bin", "LANG=C"}, p.Env); d != "" {

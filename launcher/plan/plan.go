@@ -48,8 +48,8 @@ type Plan struct {
 	// Writable says where the writable part lives; Store is the root below which WritableDisk may put it.
 	Writable string
 	Store    string
-	// Seed are directories that the writable part gets before the overlay is mounted.
-	Seed []Dir
+	// Seed is what the writable part gets before the overlay is mounted, parents first.
+	Seed []Node
 	// Links are the host files to bind over the mounted root.
 	Links []Link
 
@@ -74,6 +74,8 @@ type Plan struct {
 	// the description. ShareCwd adds the directory he is in, and has the app start there.
 	Binds    []Bind
 	ShareCwd bool
+	// Foreign says that a layer belongs to another user than the start maps: its directories can't be written to.
+	Foreign bool
 	// Copies are host files whose content the app gets, each as a file of its own.
 	Copies []Copy
 	// Protect are directories of ours on the host that no bind may make writable.
@@ -114,12 +116,17 @@ type Range struct {
 // IDMap maps Size ids from Inside on to those of the host from Outside on.
 type IDMap struct{ Inside, Outside, Size uint32 }
 
-// Dir is a directory to make in the writable part. Path is relative to the container's root.
-type Dir struct {
+// Node is a directory, an empty file or a symlink to make in the writable part. Path is relative to the container's root.
+type Node struct {
 	Path string
+	// Mode is that of stat(2), S_IFDIR where it names no type.
 	Mode uint32
 	UID  uint32
 	GID  uint32
+	// Text is that of a symlink.
+	Text string
+	// Opaque hides what the images have in the directory.
+	Opaque bool
 }
 
 // Bind is a path of the host to show inside. %NAME in Source and Target is a variable of the caller; one whose variable
@@ -127,6 +134,8 @@ type Dir struct {
 type Bind struct {
 	Source, Target     string
 	ReadOnly, Optional bool
+	// Devices keeps device nodes in it working.
+	Devices bool
 }
 
 // Copy is a host file to copy. Source may be missing: then there is none. Target is canonical inside.

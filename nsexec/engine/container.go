@@ -7,6 +7,7 @@ import (
 
 	"github.com/opencontainers/cgroups"
 	"github.com/opencontainers/runc/libcontainer/configs"
+	"golang.org/x/sys/unix"
 )
 
 // Container is one start.
@@ -55,6 +56,23 @@ func (d *Description) MountPoints() (out []string) {
 		}
 	}
 	return out
+}
+
+// AddBind shows a path of the host over all that was mounted before, with what is mounted below it.
+func (d *Description) AddBind(source, target string, readOnly, devices bool) {
+	attrs := uint64(unix.MOUNT_ATTR_NOSUID)
+	if !devices {
+		attrs |= unix.MOUNT_ATTR_NODEV
+	}
+	flags := unix.MS_BIND | unix.MS_REC
+	if readOnly {
+		attrs |= unix.MOUNT_ATTR_RDONLY
+		flags |= unix.MS_RDONLY
+	}
+	d.config.Mounts = append(d.config.Mounts, &configs.Mount{
+		Device: "bind", Source: source, Destination: target, Flags: flags,
+		PropagationFlags: []int{unix.MS_SLAVE | unix.MS_REC}, RecAttr: &unix.MountAttr{Attr_set: attrs},
+	})
 }
 
 // DefaultStateDir is on a file system that does not outlive the machine's run, as what it notes does not either.

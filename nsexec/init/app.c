@@ -82,6 +82,24 @@ out:
 	die_exec(err, exists);
 }
 
+/* A socket-activated app believes in its descriptors only when it is the process that they are said to be for. */
+static void claim_descriptors(void)
+{
+	static char claim[32];
+	char **e, *p;
+	int pid = getpid();
+
+	for (e = app_env; preserved && *e; e++)
+		if (strncmp(*e, "LISTEN_PID=", 11) == 0) {
+			p = claim + sizeof(claim) - 1;
+			do
+				*--p = '0' + pid % 10;
+			while (pid /= 10);
+			*e = memcpy(p - 11, "LISTEN_PID=", 11);
+			return;
+		}
+}
+
 /* Reap everybody; report and leave with the app, upon which the kernel kills the rest. */
 static void reap(pid_t app)
 {
@@ -153,6 +171,7 @@ void run(char **argv, const uint64_t *old_mask)
 		if (child_ignored)
 			signal(SIGCHLD, SIG_IGN);
 		set_mask(old_mask, NULL);
+		claim_descriptors();
 		exec_app(argv);
 	}
 	if (own_group)
@@ -162,6 +181,7 @@ void run(char **argv, const uint64_t *old_mask)
 	close(0);
 	close(1);
 	close(2);
+	close_preserved();
 	for (;;) {
 		sig = next_signal(&info);
 		if (sig == SIGCHLD)

@@ -102,22 +102,82 @@ static void place_stdio(void)
 			die(OP_STDIO, errno);
 }
 
-/* Only 0, 1, 2 and the status pipe stay, the pipe not beyond the app's execve. */
+static int *keep; /* preserved descriptors, ascending */
+int preserved;    /* how many */
+
+static int is_kept(int fd)
+{
+	int i;
+
+	for (i = 0; i < preserved && keep[i] <= fd; i++)
+		if (keep[i] == fd)
+			return 1;
+	return 0;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+/* What it names is open already, as the caller left it, so nothing of ours has such a number. */
+static void preserve(char *p, char *end)
+{
+	uint32_t n = number(OP_PRESERVE, &p, end), i;
+
+	if (n > (uint32_t)(end - p) / 4)
+		die(OP_PRESERVE, EPROTO);
+	keep = calloc(n + 1, sizeof(*keep));
+	if (!keep)
+		die(OP_PRESERVE, ENOMEM);
+	for (i = 0; i < n; i++)
+		keep[i] = number(OP_PRESERVE, &p, end);
+	qsort(keep, n, sizeof(*keep), by_number);
+	preserved = n;
+}
+
+/* The app has its own; a reader waits for the end of ours. */
+void close_preserved(void)
+{
+	int i;
+
+	for (i = 0; i < preserved; i++)
+		close(keep[i]);
+}
+
+static void close_between(unsigned first, unsigned last)
+{
+	unsigned fd;
+
+	if (first > last || syscall(NR_close_range, first, last, 0) == 0)
+		return;
+	for (fd = first; fd <= last && fd < 1024; fd++)
+		close(fd);
+}
+
+/* Only 0, 1, 2, what is preserved and the status pipe stay, the pipe not beyond the app's execve. */
 void close_rest(void)
 {
-	int fd;
+	int place = 3, i;
+	unsigned from;
 
-	if (status_fd != 3) {
-		if (dup3(status_fd, 3, O_CLOEXEC) < 0)
+	while (is_kept(place))
+		place++;
+	if (status_fd != place) {
+		if (dup3(status_fd, place, O_CLOEXEC) < 0)
 			die(OP_STDIO, errno);
-		status_fd = 3;
+		status_fd = place;
 	} else {
-		fcntl(3, F_SETFD, FD_CLOEXEC);
+		fcntl(place, F_SETFD, FD_CLOEXEC);
 	}
-	if (syscall(NR_close_range, 4, ~0U, 0) == 0)
-		return;
-	for (fd = 4; fd < 1024; fd++)
-		close(fd);
+	from = place + 1; /* below it all are kept */
+	for (i = 0; i < preserved; i++) {
+		if (keep[i] < place)
+			continue;
+		close_between(from, keep[i] - 1);
+		from = keep[i] + 1;
+	}
+	close_between(from, ~0U);
 }
 
 /* Another program takes this one's place, in the user namespace that was made. */
@@ -210,6 +270,12 @@ static void perform(uint32_t op, char *p, uint32_t size, const uint64_t *old_mas
 		return;
 	case OP_LINK ... OP_READONLY:
 		do_mount(op, p, end);
+		return;
+	case OP_COPY:
+		do_copy(p, end);
+		return;
+	case OP_PRESERVE:
+		preserve(p, end);
 		return;
 	case OP_HOSTNAME ... OP_KEYRING:
 		do_rights(op, p, end);

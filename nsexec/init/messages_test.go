@@ -133,7 +133,7 @@ func TestMessagesAreOneLineWhateverIsInThem(t *testing.T) {
 	o.Name("flake", `"cmd"`)
 	o.Caps(Caps{})
 	// Nobody makes a directory below a file.
-	o.Cwd("/dev/null/\n\x1b[2J")
+	o.Cwd(Cwd{Path: "/dev/null/\n\x1b[2J", Make: true})
 	code, stderr := stage(t, o.b)
 	if code != 125 || strings.Count(stderr, "\n") != 2 || strings.Contains(stderr, "\x1b") {
 		t.Errorf("%d, %q", code, stderr)

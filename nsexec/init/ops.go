@@ -3,6 +3,7 @@ package initproc
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -33,6 +34,8 @@ const (
 	opCaps     = 49
 	opIDs      = 50
 	opKeyring  = 51
+	opCopy     = 52
+	opPreserve = 53
 )
 
 // StageEnv begins the only variable in the environment of the direct engine's program; a descriptor follows.
@@ -147,9 +150,35 @@ func (o *Ops) Upper(kind uint32, scratch Handle, like int, size uint64) {
 
 func u64(v uint64) []byte { return binary.NativeEndian.AppendUint64(nil, v) }
 
-// Seed makes a directory in the writable part before the overlay lies on it.
-func (o *Ops) Seed(path string, mode, uid, gid uint32) {
-	o.add(opSeed, []uint32{mode, uid, gid}, strings.Trim(path, "/"))
+// Node is a directory, an empty file or a symlink; Mode is that of stat(2), S_IFDIR where it names no type.
+type Node struct {
+	Path           string
+	Mode, UID, GID uint32
+	Text           string
+	Opaque         bool
+}
+
+// Seed makes a node in the writable part before the overlay lies on it. One that is there already stays as it is.
+func (o *Ops) Seed(n Node) {
+	opaque := uint32(0)
+	if n.Opaque {
+		opaque = 1
+	}
+	o.add(opSeed, []uint32{n.Mode, n.UID, n.GID, opaque}, strings.Trim(n.Path, "/"), n.Text)
+}
+
+// Copy makes a file in the writable part with the content that one of the host has now. A missing source is none.
+func (o *Ops) Copy(source, path string, mode, uid, gid uint32) {
+	o.add(opCopy, []uint32{mode, uid, gid}, source, strings.Trim(path, "/"))
+}
+
+// Preserve names descriptors beyond 2 that the app gets as well.
+func (o *Ops) Preserve(fds []int) {
+	numbers := []uint32{uint32(len(fds))}
+	for _, fd := range fds {
+		numbers = append(numbers, uint32(fd))
+	}
+	o.add(opPreserve, numbers)
 }
 
 // Overlay mounts the root from layers, topmost first.
@@ -214,8 +243,25 @@ func (o *Ops) Rlimit(resource int, soft, hard uint64) {
 // Umask sets the umask; without it, it is the caller's.
 func (o *Ops) Umask(umask uint32) { o.add(opUmask, []uint32{umask}) }
 
-// Cwd enters the working directory, which is made if missing.
-func (o *Ops) Cwd(path string) { o.add(opCwd, nil, path) }
+// Cwd is a working directory. Path is taken if it is the directory of that device and inode (0: any), else Real.
+type Cwd struct {
+	Path, Real string
+	Dev, Ino   uint64
+	Make       bool // where it is missing
+}
+
+// Cwd enters the working directory.
+func (o *Ops) Cwd(c Cwd) {
+	flag := uint32(0)
+	if c.Make {
+		flag = 1
+	}
+	words := func(v uint64) []uint32 {
+		b := u64(v)
+		return []uint32{binary.NativeEndian.Uint32(b), binary.NativeEndian.Uint32(b[4:])}
+	}
+	o.add(opCwd, slices.Concat([]uint32{flag}, words(c.Dev), words(c.Ino)), c.Path, c.Real)
+}
 
 // Caps are bit sets of capabilities.
 type Caps struct{ Bounding, Effective, Permitted, Inheritable, Ambient uint64 }
@@ -264,6 +310,21 @@ func First(ops []byte) (first, rest []byte, err error) {
 		return nil, nil, fmt.Errorf("read operations: cut short")
 	}
 	return ops[:n], ops[n:], nil
+}
+
+// BeforePivot splits a list in front of the operation that changes the root.
+func BeforePivot(ops []byte) (before, rest []byte, err error) {
+	for at := ops; len(at) > 0; {
+		first, next, err := First(at)
+		if err != nil {
+			return nil, nil, err
+		}
+		if binary.NativeEndian.Uint32(first) == opPivot {
+			return ops[:len(ops)-len(at)], at, nil
+		}
+		at = next
+	}
+	return nil, nil, fmt.Errorf("read operations: the root is never changed")
 }
 
 // Blob wraps a list for the program to read.

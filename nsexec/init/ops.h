@@ -60,7 +60,7 @@ enum op {
 	OP_EXEC = 21,    /* uint32 number of arguments; file, arguments, environment: become that program */
 
 	OP_UPPER = 32,   /* struct upper, path of the scratch directory: the writable part */
-	OP_SEED = 33,    /* uint32 mode, uid, gid (~0: as it is); path */
+	OP_SEED = 33,    /* uint32 mode, uid, gid (~0: as it is), opaque; path, text of a symlink */
 	OP_OVERLAY = 34, /* uint32 number of layers, topmost first; descriptors, paths */
 	OP_LINK = 35,    /* uint32 kind, flags; source, target */
 	OP_MOUNT = 36,   /* uint32 attributes, flags; file system, source, target, options */
@@ -74,10 +74,12 @@ enum op {
 	OP_LOOPBACK = 45, /* bring up lo */
 	OP_RLIMIT = 46,  /* uint64: resource, soft, hard */
 	OP_UMASK = 47,   /* uint32 */
-	OP_CWD = 48,     /* path, made if missing */
+	OP_CWD = 48,     /* uint32 1 to make it if missing; uint64 device, inode (0: any); path, another path if that is not it */
 	OP_CAPS = 49,    /* uint64: bounding, effective, permitted, inheritable, ambient */
 	OP_IDS = 50,     /* uint32 uid, gid, 1 to set groups, groups… */
 	OP_KEYRING = 51, /* leave the caller's session keyring */
+	OP_COPY = 52,    /* uint32 mode, uid, gid (~0: as it is); source on the host, path */
+	OP_PRESERVE = 53, /* uint32 n, descriptors beyond 2 that the app gets, too */
 };
 
 /* Flags of the operations on mounts. */
@@ -114,6 +116,8 @@ struct report {
 /* init.c */
 extern int status_fd;
 void close_rest(void);
+void close_preserved(void);
+extern int preserved;
 void set_mask(const uint64_t *set, uint64_t *old);
 char *text(uint32_t op, char **at, char *end);
 uint32_t number(uint32_t op, char **at, char *end);
@@ -143,6 +147,7 @@ int find_target(uint32_t op, const char *path, int flags, int as_dir);
 void attach(uint32_t op, int tree, int target, const char *a, const char *b);
 void do_upper(char *p, char *end);
 void do_seed(char *p, char *end);
+void do_copy(char *p, char *end);
 void do_overlay(char *p, char *end);
 void do_pivot(char *p, char *end);
 void do_mount(uint32_t op, char *p, char *end);

@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <time.h>
 
 #ifndef F_SETSIG
@@ -194,6 +195,38 @@ static void unblock(int sig)
 	syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &one, NULL, sizeof(one));
 }
 
+static int terminal = -1; /* the caller's, where it is one and we are in front */
+static struct termios modes;
+
+static void note_terminal(void)
+{
+	int fd;
+
+	for (fd = 0; fd < 3 && terminal < 0; fd++)
+		if (tcgetattr(fd, &modes) == 0) {
+			if (tcgetpgrp(fd) != getpgrp())
+				return;
+			terminal = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+		}
+}
+
+/*
+ * A command that makes groups of its own gives the terminal back when it ends, and sets its modes back; one that was
+ * killed does neither, and not every shell does it in its place. If somebody else has come to the front meanwhile, it is
+ * his.
+ */
+static void give_terminal_back(int status)
+{
+	pid_t front = terminal < 0 ? -1 : tcgetpgrp(terminal);
+
+	if (front <= 0)
+		return;
+	if (front != getpgrp() && kill(-front, 0) != 0 && errno == ESRCH && tcsetpgrp(terminal, getpgrp()) == 0)
+		front = getpgrp();
+	if (front == getpgrp() && WIFSIGNALED(status))
+		tcsetattr(terminal, TCSANOW, &modes);
+}
+
 /* End as the app did, so that a shell sees what it would have seen of the app; the core dump was the app's. */
 static void leave(int status) __attribute__((noreturn));
 static void leave(int status)
@@ -202,6 +235,7 @@ static void leave(int status)
 	int sig = WTERMSIG(status);
 
 	remove_scratch();
+	give_terminal_back(status);
 	if (WIFEXITED(status))
 		_exit(WEXITSTATUS(status));
 	setrlimit(RLIMIT_CORE, &none);
@@ -319,6 +353,7 @@ void do_clone(char *p, char *end)
 	if (signals < 0)
 		die(OP_CLONE, errno);
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	note_terminal();
 	pid = syscall(SYS_clone, (unsigned long)flags | SIGCHLD, 0UL, 0UL, 0UL, 0UL);
 	if (pid < 0)
 		die(OP_CLONE, errno);
@@ -328,6 +363,7 @@ void do_clone(char *p, char *end)
 		close(0);
 		close(1);
 		close(2);
+		close_preserved();
 		watch(pid, fds[0], signals);
 	}
 	is_outer = 0;

@@ -141,7 +141,7 @@ static const char *remedy(uint32_t op, int err)
 			return "run outside of other containers, or give the outer one `nesting: true`";
 		break;
 	case OP_CWD:
-		return "make the directory in an image, or choose another working directory";
+		return "change to another directory, or name one that the image has with workdir: (--workdir)";
 	}
 	if (err == EPERM)
 		return own_userns ? "run outside of other containers" : "run as root, outside of other containers";
@@ -183,6 +183,7 @@ void die(uint32_t op, int err)
 		[OP_HOSTNAME] = "set host name", [OP_LOOPBACK] = "bring up the loopback interface",
 		[OP_RLIMIT] = "set a resource limit", [OP_CAPS] = "set capabilities", [OP_IDS] = "set user and groups",
 		[OP_KEYRING] = "leave the caller's keyring", [OP_RANGE] = "map the range of ids", [OP_EXEC] = "execute a program",
+		[OP_PRESERVE] = "keep descriptors",
 	};
 
 	die_at(op, err, op < sizeof(what) / sizeof(*what) && what[op] ? what[op] : "set up the container", NULL, NULL);

@@ -33,7 +33,11 @@ struct caps {
 
 static struct caps caps;
 static int have_caps;
-static const char *late_cwd;
+static struct cwd {
+	uint64_t dev, ino;
+	char *path, *real;
+	int make, late;
+} cwd;
 
 void load_filter(void *prog, uint32_t size)
 {
@@ -86,27 +90,58 @@ static void make_dirs(char *path)
 }
 
 /* A working directory that leads out of the root is one that a descriptor of ours was named for. */
-static void check_cwd(const char *path)
+static void check_cwd(void)
 {
 	char b[4096];
 
 	if (syscall(SYS_getcwd, b, sizeof(b)) < 0 || b[0] != '/')
-		die_at(OP_CWD, errno ? errno : EXDEV, "enter working directory", path, NULL);
+		die_at(OP_CWD, errno ? errno : EXDEV, "enter working directory", cwd.path, NULL);
 }
 
-static void enter(char *path)
+/* Whether path is the directory that is meant, and we are in it. */
+static int try_cwd(const char *path)
 {
-	if (chdir(path) != 0 && errno == ENOENT) {
-		make_dirs(path);
-		errno = chdir(path) == 0 ? 0 : errno;
-	} else if (errno == EACCES) {
-		late_cwd = path; /* perhaps the app's user may */
+	struct stat st;
+
+	if (chdir(path) != 0)
+		return 0;
+	if (!cwd.ino || (stat(".", &st) == 0 && st.st_dev == cwd.dev && st.st_ino == cwd.ino))
+		return 1;
+	errno = ENOENT;
+	return 0;
+}
+
+static void enter(void)
+{
+	if (try_cwd(cwd.path) || (*cwd.real && try_cwd(cwd.real))) {
+		errno = 0;
+		check_cwd();
 		return;
 	}
-	errno = 0;
-	if (chdir(path) != 0)
-		die_at(OP_CWD, errno, "enter working directory", path, NULL);
-	check_cwd(path);
+	if (errno == EACCES && !cwd.late) {
+		cwd.late = 1; /* perhaps the app's user may */
+		return;
+	}
+	if (errno == ENOENT && cwd.make) {
+		cwd.make = 0;
+		make_dirs(cwd.path);
+		enter();
+		return;
+	}
+	die_at(OP_CWD, errno, "enter working directory", cwd.path, NULL);
+}
+
+static void working_directory(char *p, char *end)
+{
+	cwd.make = number(OP_CWD, &p, end);
+	if (end - p < 16)
+		die(OP_CWD, EPROTO);
+	memcpy(&cwd.dev, p, 8);
+	memcpy(&cwd.ino, p + 8, 8);
+	p += 16;
+	cwd.path = text(OP_CWD, &p, end);
+	cwd.real = text(OP_CWD, &p, end);
+	enter();
 }
 
 static void drop_bounding(void)
@@ -174,12 +209,8 @@ static void become(char *p, char *end)
 		die(OP_IDS, errno);
 	if (prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) != 0)
 		die(OP_IDS, errno);
-	if (late_cwd) {
-		errno = 0;
-		if (chdir(late_cwd) != 0)
-			die_at(OP_CWD, errno, "enter working directory", late_cwd, NULL);
-		check_cwd(late_cwd);
-	}
+	if (cwd.late)
+		enter();
 	set_caps();
 }
 
@@ -203,7 +234,7 @@ void do_rights(uint32_t op, char *p, char *end)
 		umask(number(op, &p, end));
 		return;
 	case OP_CWD:
-		enter(text(op, &p, end));
+		working_directory(p, end);
 		return;
 	case OP_CAPS:
 		if (end - p != sizeof(caps))

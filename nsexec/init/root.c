@@ -117,28 +117,92 @@ void do_upper(char *p, char *end)
 	close(work);
 }
 
-/* A directory of the upper, which is there before the overlay is; one that is there already stays as it is. */
+/* The directory of the upper that holds path's last component; *name is that. It has to be there. */
+static int upper_parent(uint32_t op, char *path, const char **name)
+{
+	char *slash = strrchr(path, '/');
+	int parent;
+
+	*name = slash ? slash + 1 : path;
+	if (!slash)
+		return upper;
+	*slash = '\0';
+	parent = resolve(upper, path, O_RDONLY | O_DIRECTORY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+	*slash = '/';
+	if (parent < 0)
+		die_at(op, errno, "make", path, NULL);
+	return parent;
+}
+
+static void make_opaque(int parent, const char *name)
+{
+	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0 || fsetxattr(fd, "user.overlay.opaque", "y", 1, 0) != 0)
+		die_at(OP_SEED, errno, "hide what images have in", name, NULL);
+	close(fd);
+}
+
+/* An entry of the upper, which is there before the overlay is; one that is there already stays as it is. */
 void do_seed(char *p, char *end)
 {
 	uint32_t mode = number(OP_SEED, &p, end), uid = number(OP_SEED, &p, end), gid = number(OP_SEED, &p, end);
-	char *path = text(OP_SEED, &p, end), *slash = strrchr(path, '/');
-	int parent = upper;
+	uint32_t opaque = number(OP_SEED, &p, end);
+	char *path = text(OP_SEED, &p, end), *to = text(OP_SEED, &p, end);
+	const char *name;
+	int parent = upper_parent(OP_SEED, path, &name), ok;
 
-	if (slash) {
-		*slash = '\0';
-		parent = resolve(upper, path, O_RDONLY | O_DIRECTORY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
-		*slash = '/';
-		if (parent < 0)
-			die_at(OP_SEED, errno, "make directory", path, NULL);
-	}
-	if (mkdirat(parent, slash ? slash + 1 : path, mode) != 0) {
+	if (S_ISLNK(mode))
+		ok = symlinkat(to, parent, name);
+	else if (S_ISREG(mode))
+		ok = mknodat(parent, name, mode, 0);
+	else
+		ok = mkdirat(parent, name, mode & 07777);
+	if (ok != 0) {
 		if (errno != EEXIST)
-			die_at(OP_SEED, errno, "make directory", path, NULL);
+			die_at(OP_SEED, errno, "make", path, NULL);
 	} else if (uid != ~0u) {
-		if (fchownat(parent, slash ? slash + 1 : path, uid, gid, AT_SYMLINK_NOFOLLOW) != 0 ||
-		    fchmodat(parent, slash ? slash + 1 : path, mode, 0) != 0) /* a change of owner clears setgid */
-			die_at(OP_SEED, errno, "make directory", path, NULL);
+		if (fchownat(parent, name, uid, gid, AT_SYMLINK_NOFOLLOW) != 0 ||
+		    (!S_ISLNK(mode) && fchmodat(parent, name, mode & 07777, 0) != 0)) /* a change of owner clears setgid */
+			die_at(OP_SEED, errno, "make", path, NULL);
 	}
+	if (ok == 0 && opaque)
+		make_opaque(parent, name);
+	if (parent != upper)
+		close(parent);
+}
+
+#define MAX_COPY (1 << 20) /* bytes of a file that every start copies */
+
+/* The host's files change by being replaced: a copy, unlike a mount, can be replaced by the app as well. */
+void do_copy(char *p, char *end)
+{
+	uint32_t mode = number(OP_COPY, &p, end), uid = number(OP_COPY, &p, end), gid = number(OP_COPY, &p, end);
+	char *source = text(OP_COPY, &p, end), *path = text(OP_COPY, &p, end), b[16384];
+	int from = open(source, O_RDONLY | O_NONBLOCK | O_CLOEXEC), to, parent;
+	ssize_t n, all = 0;
+	const char *name;
+	struct stat st;
+
+	if (from < 0 || fstat(from, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size > MAX_COPY) {
+		close(from);
+		return;
+	}
+	parent = upper_parent(OP_COPY, path, &name);
+	to = openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+	if (to < 0 && errno != EEXIST)
+		die_at(OP_COPY, errno, "make", path, NULL);
+	while (to >= 0 && all < MAX_COPY && (n = read(from, b, sizeof(b))) > 0) {
+		if (write(to, b, n) != n)
+			die_at(OP_COPY, errno, "copy", source, NULL);
+		all += n;
+		if (n < (ssize_t)sizeof(b) && all >= st.st_size)
+			break;
+	}
+	if (to >= 0 && uid != ~0u && (uid || gid) && fchown(to, uid, gid) != 0)
+		die_at(OP_COPY, errno, "make", path, NULL);
+	close(to);
+	close(from);
 	if (parent != upper)
 		close(parent);
 }

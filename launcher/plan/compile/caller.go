@@ -6,8 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
-	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -15,6 +14,7 @@ import (
 	"github.com/moby/sys/user"
 
 	"github.com/flake-launcher/flake-launcher/hostlink"
+	"github.com/flake-launcher/flake-launcher/launcher/caller"
 	"github.com/flake-launcher/flake-launcher/launcher/plan"
 	"github.com/flake-launcher/flake-launcher/rootfs"
 )
@@ -110,71 +110,38 @@ func (c *Compiler) accounts(p *plan.Plan, view *rootfs.View) ([]ownFile, error) 
 // writable are the directories that an app may write to whoever owns the image's files.
 var writable = []string{"/tmp", "/var/tmp", "/run"}
 
-// seeds lists the directories that the writable part of an ordinary user gets before the overlay is mounted, parents
-// first: the kernel could not copy them up from layers whose owner is not mapped (EOVERFLOW). Modes are the image's.
-func (c *Compiler) seeds(p *plan.Plan, view *rootfs.View) ([]plan.Dir, error) {
-	if c.Caller.Root() || p.Range != nil {
-		return nil, nil
+// seeds begins the list of what the writable part gets before the overlay is mounted, with the directories that an
+// ordinary user could not write to otherwise.
+func (c *Compiler) seeds(p *plan.Plan, view *rootfs.View) (*caller.Seeds, error) {
+	s := &caller.Seeds{Image: view, Single: p.User}
+	if !p.User {
+		return s, nil
 	}
-	wanted := append([]string(nil), writable...)
-	if c.Caller.Home != "" && c.Caller.Home != "/" && filepath.IsAbs(c.Caller.Home) {
-		wanted = append(wanted, c.Caller.Home)
+	s.UID, s.GID = p.UID, p.GID
+	dirs := writable
+	if !p.ShareCwd && p.Cwd != "/" {
+		dirs = append(slices.Clone(writable), p.Cwd)
 	}
-	if p.Cwd != "/" {
-		wanted = append(wanted, p.Cwd)
-	}
-	var out []plan.Dir
-	seen := map[string]bool{}
-	for _, w := range wanted {
-		target, err := view.Resolve(path.Clean(w))
-		if err != nil {
-			return nil, fmt.Errorf("find %s in the image: %w", w, err)
-		}
-		for n := 1; n <= len(target); n++ {
-			if n < len(target) && target[n] != '/' || seen[target[:n]] {
-				continue
-			}
-			dir := target[:n]
-			seen[dir] = true
-			mode, ok := c.seedMode(view, dir, dir == target)
-			if !ok {
-				break // a file of the image is in the way: it stays
-			}
-			out = append(out, plan.Dir{Path: strings.TrimPrefix(dir, "/"), Mode: mode, UID: p.UID, GID: p.GID})
+	for _, dir := range dirs {
+		if err := s.Dir(dir, plan.Node{Mode: 0o755, UID: p.UID, GID: p.GID}); err != nil {
+			return nil, err
 		}
 	}
-	return out, nil
+	for i, n := range s.Nodes { // root's store keeps what everybody may write to out of everybody's reach
+		if n.Path == "tmp" || n.Path == "var/tmp" {
+			s.Nodes[i].Mode = 0o1777
+		}
+	}
+	return s, nil
 }
 
-// seedMode is the image's mode of a directory, or that of a new one. One that is only on the way, and somebody
-// else's, is not for the caller to write to though he is its owner now.
-func (c *Compiler) seedMode(view *rootfs.View, dir string, last bool) (mode uint32, ok bool) {
-	st, err := view.Lstat(dir)
-	if err == nil && !st.IsDir() {
+// ownerOf is the owner of a file.
+func ownerOf(st fs.FileInfo) (uid int, ok bool) {
+	sys, ok := st.Sys().(*syscall.Stat_t)
+	if !ok {
 		return 0, false
 	}
-	if err == nil {
-		if sys, ok := st.Sys().(*syscall.Stat_t); ok {
-			// Root's store keeps what everybody may write to out of everybody's reach: the layer's mode is a lesser one.
-			if dir == "/tmp" || dir == "/var/tmp" {
-				return 0o1777, true
-			}
-			if last {
-				return sys.Mode&0o7777 | 0o700, true
-			}
-			if int(sys.Uid) != c.Caller.UID {
-				return sys.Mode&0o7555 | 0o500, true
-			}
-			return sys.Mode & 0o7777, true
-		}
-	}
-	switch {
-	case last && (dir == "/tmp" || dir == "/var/tmp"):
-		return 0o1777, true
-	case last:
-		return 0o755, true
-	}
-	return 0o555, true
+	return int(sys.Uid), true
 }
 
 // writeOwnFiles fills placeholders that WriteLayer made below dir.

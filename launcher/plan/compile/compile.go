@@ -28,6 +28,8 @@ type Compiler struct {
 	Launcher string
 	// Caller is who will start the plans.
 	Caller Caller
+	// Protect are directories that an app must not be able to write to, beside the store.
+	Protect []string
 	// Own makes layers of Store that files have their images' owners in, by way of a range of ids. Nil: there is no way.
 	Own func(ctx context.Context, r *plan.Range, layers []string) error
 	// Fetch gets an image that is not stored. Nil means: a missing image is an error.
@@ -184,7 +186,6 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 
 	p := &plan.Plan{
 		Build: plan.Build, Kernel: plan.Kernel(), Name: req.Name, Writable: req.Writable, Store: c.Store.Root(), Cwd: "/",
-		Pass: []string{"TERM", "COLORTERM", "LANG", "LANGUAGE", "LC_*", "TZ", "*_proxy", "*_PROXY"},
 	}
 	if p.Writable == "" {
 		p.Writable = plan.DefaultWritable(p.Kernel)
@@ -226,7 +227,10 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.Seed, err = c.seeds(p, view); err != nil {
+	if err := c.basics(p, req.profile(), host, view); err != nil {
+		return nil, err
+	}
+	if err := c.shares(p, req, images, view); err != nil {
 		return nil, err
 	}
 	if err := c.describe(p, req); err != nil {

@@ -21,10 +21,6 @@ import (
 // maxManifest bounds a manifest that is read into memory; hostlink bounds its lines.
 const maxManifest = 64 << 20
 
-// The launcher's own files of the container: bound from the host at each start. A host without one goes
-// without.
-var provided = []string{"/etc/resolv.conf", "/etc/hosts"}
-
 // mountPoints are directories that every container has; missing ones come with the flake's own layer, since
 // the root may be mounted read-only.
 var mountPoints = []hostlink.Node{
@@ -90,7 +86,7 @@ func (c *Compiler) host(req Request, images []rootfs.Stored, view *rootfs.View) 
 		}
 		out.nodes = append(out.nodes, n)
 	}
-	return out, c.basics(out, view)
+	return out, nil
 }
 
 func (c *Compiler) removed(out *hostFiles, req Request, images []rootfs.Stored, view *rootfs.View) error {
@@ -103,7 +99,7 @@ func (c *Compiler) removed(out *hostFiles, req Request, images []rootfs.Stored, 
 		sources = append(sources, src...)
 	}
 	res, err := hostlink.Resolve(hostlink.Request{
-		Sources: sources, HostRoot: c.HostRoot, Image: view, Provided: provided, Keep: req.Keep, Drop: req.Drop,
+		Sources: sources, HostRoot: c.HostRoot, Image: view, Provided: provided(), Keep: req.Keep, Drop: req.Drop,
 	})
 	if err != nil {
 		return fmt.Errorf("resolve host files of %q: %w", req.Name, err)
@@ -181,57 +177,6 @@ func manifests(name string, img rootfs.Stored) ([]hostlink.Source, error) {
 		out = append(out, hostlink.Source{Origin: name, Kind: "removed", Manifest: m})
 	}
 	return out, nil
-}
-
-// basics adds the host files that every container gets.
-func (c *Compiler) basics(out *hostFiles, view *rootfs.View) error {
-	for _, path := range provided {
-		real, dirs := followHost(filepath.Join(c.HostRoot, path))
-		for _, dir := range dirs {
-			out.checks = append(out.checks, plan.NewCheck(dir))
-		}
-		if real == "" {
-			continue
-		}
-		target, err := view.Resolve(path)
-		if err != nil {
-			return fmt.Errorf("find %s in the image: %w", path, err)
-		}
-		if st, err := view.Lstat(target); err != nil || !st.Mode().IsRegular() {
-			out.nodes = append(out.nodes, hostlink.Node{Path: target, Kind: hostlink.KindFile, Mode: 0o644})
-		}
-		out.links = append(out.links, plan.Link{Source: real, Target: target, Kind: plan.LinkFile})
-	}
-	return nil
-}
-
-// followHost follows a file of the host through its symlinks, in its last component, to where it really is, and
-// names the directories on whose content the answer depends. It returns "" for a file that is not there, which may
-// change at any time: early at boot a resolv.conf leads nowhere yet.
-func followHost(path string) (real string, dirs []string) {
-	for range 40 { // as many links as the kernel follows
-		dirs = append(dirs, filepath.Dir(path))
-		st, err := os.Lstat(path)
-		if err != nil {
-			return "", append(dirs, filepath.Dir(filepath.Dir(path)))
-		}
-		if st.Mode()&fs.ModeSymlink == 0 {
-			real, err = filepath.EvalSymlinks(path) // directories on the way
-			if err != nil {
-				return "", dirs
-			}
-			return real, dirs
-		}
-		target, err := os.Readlink(path)
-		if err != nil {
-			return "", dirs
-		}
-		if !filepath.IsAbs(target) {
-			target = filepath.Join(filepath.Dir(path), target)
-		}
-		path = target
-	}
-	return "", dirs
 }
 
 func planLink(l hostlink.Link) plan.Link {

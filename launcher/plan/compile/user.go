@@ -20,24 +20,30 @@ const maxPasswd = 4 << 20
 // one id is all that his user namespace has; the images' User does not count there. "root" maps the caller to 0.
 func (c *Compiler) identity(p *plan.Plan, req Request, stack stackConfig, view *rootfs.View) error {
 	if c.Caller.Root() || p.Range != nil {
-		return identity(p, req, stack, view)
-	}
-	home := c.Caller.Home
-	switch req.User {
-	case "":
-		p.UID, p.GID = uint32(c.Caller.UID), uint32(c.Caller.GID)
-	case "root", "0", "0:0":
-		home = "/root"
-	default:
-		return &StackError{
-			Flake: req.Name, Reason: fmt.Sprintf("user %q: an ordinary user can only be himself or root inside", req.User),
-			Fix: "leave the user out, or say root",
+		if err := identity(p, req, stack, view); err != nil {
+			return err
+		}
+	} else {
+		switch req.User {
+		case "":
+			p.UID, p.GID = uint32(c.Caller.UID), uint32(c.Caller.GID)
+		case "root", "0", "0:0":
+		default:
+			return &StackError{
+				Flake: req.Name, Reason: fmt.Sprintf("user %q: an ordinary user can only be himself or root inside", req.User),
+				Fix: "leave the user out, or say root",
+			}
 		}
 	}
-	if home == "" {
-		home = "/"
+	home := c.home(p)
+	switch {
+	case home != "" && (!c.rootInside(p) || req.profile().Home):
+		p.Env = setEnv(p.Env, "HOME="+home)
+	case p.User && c.rootInside(p):
+		p.Env = setEnv(p.Env, "HOME=/root")
+	case !hasEnv(p.Env, "HOME"):
+		p.Env = setEnv(p.Env, "HOME=/")
 	}
-	p.Env = setEnv(p.Env, "HOME="+home)
 	return nil
 }
 

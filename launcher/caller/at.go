@@ -1,0 +1,193 @@
+package caller
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/flake-launcher/flake-launcher/launcher/plan"
+)
+
+// Caller is whoever starts an app, at the moment of the start.
+type Caller struct {
+	Lookup func(name string) (string, bool)
+	// Getwd is where he is, without symlinks on the way.
+	Getwd func() (string, error)
+}
+
+// Self is the caller of this process.
+func Self() Caller { return Caller{Lookup: os.LookupEnv, Getwd: unixGetwd} }
+
+func unixGetwd() (string, error) {
+	dir, err := unix.Getwd()
+	if err == nil && !strings.HasPrefix(dir, "/") {
+		err = unix.ENOENT // "(unreachable)": outside of this process's root
+	}
+	return dir, err
+}
+
+// Moment is what a plan becomes at one start.
+type Moment struct {
+	// Seed and Symlinks come before Binds: nodes of the writable part, and links to make in the mounted root where
+	// nothing is.
+	Seed     []plan.Node
+	Symlinks []Symlink
+	Binds    []Bind
+	// Cwd is where the app starts.
+	Cwd Cwd
+}
+
+// Cwd is a directory inside. Path is how the caller names it; if that is another one inside, it is Real.
+type Cwd struct {
+	Path, Real string
+	// Dev and Ino are the host's of the directory, 0 where it is not the host's.
+	Dev, Ino uint64
+	// Make has it made if it is missing.
+	Make bool
+}
+
+// Symlink is one to make at Path.
+type Symlink struct{ Path, Text string }
+
+// Bind shows a path of the host at a place inside, with all that is mounted below it.
+type Bind struct {
+	Source, Target    string
+	ReadOnly, Devices bool
+}
+
+// At works out what the caller's directory and environment add to a plan. Errors are *ShareError and *CwdError.
+func At(p *plan.Plan, c Caller) (*Moment, error) {
+	m := &Moment{Cwd: Cwd{Path: p.Cwd, Make: true}}
+	for _, b := range p.Binds {
+		if err := m.add(b, c.Lookup); err != nil {
+			return nil, err
+		}
+	}
+	if p.ShareCwd {
+		if err := m.cwd(c); err != nil {
+			return nil, err
+		}
+	}
+	m.Binds = protect(m.Binds, existing(p.Protect))
+	if len(m.Binds) > 0 && (p.Writable == plan.WritableNone || p.Foreign) {
+		if err := m.seed(p); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// add expands one bind and sees whether its source is there.
+func (m *Moment) add(b plan.Bind, lookup func(string) (string, bool)) error {
+	source, unset := plan.Expand(b.Source, lookup)
+	target, unset2 := plan.Expand(b.Target, lookup)
+	if unset == "" {
+		unset = unset2
+	}
+	switch {
+	case unset != "" && b.Optional:
+		return nil
+	case unset != "":
+		return &ShareError{b.Source, "the variable " + unset + " is not set", "set it, or write the path without it"}
+	}
+	if source != b.Source || target != b.Target { // the others were looked at when the plan was made
+		if !filepath.IsAbs(source) || !filepath.IsAbs(target) {
+			return &ShareError{b.Source, "not an absolute path with this environment: " + source, "name an absolute path"}
+		}
+		if Never(filepath.Clean(target)) {
+			return &ShareError{b.Source, filepath.Clean(target) + " is the image's own", "show it at another place"}
+		}
+		source, target = filepath.Clean(source), filepath.Clean(target)
+		if real, err := filepath.EvalSymlinks(source); err == nil {
+			source = real
+		}
+	}
+	if _, err := os.Lstat(source); err != nil {
+		if b.Optional && (errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENOTDIR)) {
+			return nil
+		}
+		return &ShareError{source, reason(err), "make it, or allow that it is missing (PATH?)"}
+	}
+	m.Binds = append(m.Binds, Bind{source, target, b.ReadOnly, b.Devices})
+	return nil
+}
+
+// reason is an error without the operation and the path, which the sentence around it has.
+func reason(err error) string {
+	var pe *os.PathError
+	if errors.As(err, &pe) {
+		err = pe.Err
+	}
+	return err.Error()
+}
+
+// cwd has the app start where the caller is, and shows that directory if nothing does yet.
+func (m *Moment) cwd(c Caller) error {
+	real, err := c.Getwd()
+	var here unix.Stat_t
+	if err == nil {
+		err = unix.Stat(".", &here)
+	}
+	if err != nil {
+		return &CwdError{"", err}
+	}
+	if real == "/" {
+		m.Cwd = Cwd{Path: "/"}
+		return nil
+	}
+	if !shown(m.Binds, real) {
+		if Own(real) {
+			m.Cwd = Cwd{Path: real}
+			return nil
+		}
+		m.Binds = append(m.Binds, Bind{Source: real, Target: real})
+	}
+	m.Cwd = Cwd{Path: real, Real: real, Dev: here.Dev, Ino: here.Ino}
+	if pwd, ok := c.Lookup("PWD"); ok && names(pwd, &here) && pwd != real {
+		m.Cwd.Path = pwd
+		m.Symlinks = Way(pwd)
+	}
+	return nil
+}
+
+// names says whether path is a name of that directory which can be used inside.
+func names(path string, dir *unix.Stat_t) bool {
+	var st unix.Stat_t
+	return filepath.IsAbs(path) && filepath.Clean(path) == path && !Own(path) && unix.Stat(path, &st) == nil && st.Dev == dir.Dev && st.Ino == dir.Ino
+}
+
+// existing are the paths that are there: what is not can't be bound, nor does it hold anything of ours.
+func existing(paths []string) []string {
+	var out []string
+	for _, p := range paths {
+		if _, err := os.Lstat(p); err == nil {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// Way lists the symlinks on the way to a path of the host, in the order in which they are passed by its own components.
+func Way(path string) []Symlink {
+	var out []Symlink
+	for i := 1; i <= len(path); i++ {
+		if i < len(path) && path[i] != '/' {
+			continue
+		}
+		if text, err := os.Readlink(path[:i]); err == nil {
+			out = append(out, Symlink{path[:i], text})
+		}
+	}
+	return out
+}
+
+// PWD is the variable of that name for the app: its directory as the caller names it, or "" where it is the image's.
+func (m *Moment) PWD() string {
+	if m.Cwd.Make {
+		return ""
+	}
+	return m.Cwd.Path
+}
