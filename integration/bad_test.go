@@ -303,8 +303,6 @@ func TestLaterFeaturesAreRefused(t *testing.T) { fixture.Each(t, testLaterFeatur
 func testLaterFeaturesAreRefused(t *testing.T, by fixture.Caller) {
 	s := started(t, by)
 	for _, args := range [][]string{
-		{"--profile", "isolated", "probe"},
-		{"--share", "/tmp", "probe"},
 		{"--instance", "x", "probe"},
 		{"--opt", "--memory 1g", "probe"},
 	} {

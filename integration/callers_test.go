@@ -37,6 +37,8 @@ var notTwice = map[string]string{
 	"TestRangeRemoval":                   "a user with a range",
 	"TestRangeOfRoot":                    "root alone",
 	"TestHostFilesOutOfReach":            "nothing is out of root's reach",
+	"TestAppCannotRegister":              "the user alone, over two stores",
+	"TestCurrentDirectoryOverRootsStore": "the user alone, over two stores",
 }
 
 func TestEveryTestRunsTwice(t *testing.T) {

@@ -31,7 +31,6 @@ func testLinkLooksLikeAnyTool(t *testing.T, by fixture.Caller) {
 		"by a relative link":  filepath.Join(relative, "probe") + " exit 5",
 		"as a login shell":    "exec -a -probe " + s.Link("probe") + " exit 5",
 		"by argv[0] alone":    "exec -a probe " + s.Binary("flake-launcher") + " exit 5",
-		"from a gone cwd":     "mkdir " + s.Home + "/gone && cd " + s.Home + "/gone && rmdir " + s.Home + "/gone; " + s.Link("probe") + " exit 5",
 		"with an empty PATH":  "PATH= " + s.Link("probe") + " exit 5",
 		"with no environment": "env -i " + s.Where() + " " + s.Link("probe") + " exit 5",
 	} {

@@ -21,7 +21,7 @@ func shared(t *testing.T) (system, alice, bob *fixture.Sandbox) {
 	alice, bob = fixture.NewSandbox(t, fixture.User), fixture.NewSandbox(t, fixture.Other)
 	system = fixture.NewSystem(t)
 	system.Load(fixture.ProbeBase(t))
-	system.Register("probe", "probe", "--target", "/bin/probe")
+	system.Register("probe", "probe", "--target", "/bin/probe", "--profile", "isolated")
 	// The link and what it points to are everybody's way in.
 	link := system.Link("probe")
 	if err := os.Remove(link); err != nil {

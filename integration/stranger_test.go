@@ -154,7 +154,6 @@ func TestRootWithTheHomeOfAUser(t *testing.T) {
 		alice.MustApp(name, "exit", "0")
 	}
 	t.Run("registrations", func(t *testing.T) { rootIsNotTaken(t, system.In(t), alice.In(t)) })
-	alice.Mkdir(filepath.Join(alice.Home, ".config", "flake-launcher"))
 	alice.WriteFile(filepath.Join(alice.Home, ".config", "flake-launcher", "config.yaml"), "additional_stores: ["+alice.Root+"]\n")
 	t.Run("settings, too", func(t *testing.T) { rootIsNotTaken(t, system.In(t), alice.In(t)) })
 	system.MustApp("probe", "exit", "0")

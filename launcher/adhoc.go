@@ -36,7 +36,7 @@ func (a AdHoc) words() []string {
 // FileName is the name of the plan file of an ad-hoc start: a hash of what it is made from.
 func (a AdHoc) FileName() string {
 	h := sha256.New()
-	for _, w := range a.words() {
+	for _, w := range append(a.words(), plan.HomeKey(os.Getenv("HOME"))) {
 		fmt.Fprintf(h, "%q ", w)
 	}
 	return "run-" + hex.EncodeToString(h.Sum(nil))[:32] + ".adhoc"

@@ -41,7 +41,7 @@ func start(argv []string) (string, error) {
 		return candidates[0], err
 	}
 	compile := []string{"compile", "--", name}
-	return name, l.launch(name, plan.FileName(name), compile, plan.Invocation{Args: argv[1:]})
+	return name, l.launch(name, plan.FileName(name, os.Getenv("HOME")), compile, plan.Invocation{Args: argv[1:]})
 }
 
 // NoNameError is the answer to a call by the launcher's own name.

@@ -43,6 +43,9 @@ var commands = map[string]func(args []string) int{
 	"id":     id,
 	"touch":  touch,
 	"chown":  chown,
+	"cwd":    cwd,
+	"rename": rename,
+	"mkdir":  mkdir,
 }
 
 // main runs the command named by the first argument, or by argv[0] if that names one.
@@ -290,6 +293,30 @@ func id([]string) int {
 	return 0
 }
 
+// cwd prints where it is, as the kernel says and as PWD does.
+func cwd([]string) int {
+	dir, err := syscall.Getwd()
+	if err != nil {
+		return complain(err)
+	}
+	fmt.Println(dir, os.Getenv("PWD"))
+	return 0
+}
+
+// rename gives the first path the name of the second and prints `ok` or the error's name.
+func rename(args []string) int {
+	outcome(syscall.Rename(args[0], args[1]))
+	return 0
+}
+
+// mkdir makes each directory and prints `ok` or the error's name.
+func mkdir(args []string) int {
+	for _, path := range args {
+		outcome(syscall.Mkdir(path, 0o755))
+	}
+	return 0
+}
+
 // touch makes each file, or opens it for writing, and prints `ok` or the error's name.
 func touch(args []string) int {
 	for _, path := range args {
@@ -317,7 +344,7 @@ func chown(args []string) int {
 func outcome(err error) {
 	names := map[error]string{
 		nil: "ok", syscall.EPERM: "EPERM", syscall.EACCES: "EACCES", syscall.EINVAL: "EINVAL", syscall.EROFS: "EROFS", syscall.ENOENT: "ENOENT",
-		syscall.EOVERFLOW: "EOVERFLOW",
+		syscall.EOVERFLOW: "EOVERFLOW", syscall.EBUSY: "EBUSY", syscall.EXDEV: "EXDEV", syscall.EEXIST: "EEXIST",
 	}
 	name, ok := names[err]
 	if !ok {

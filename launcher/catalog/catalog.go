@@ -45,8 +45,20 @@ func (c *Catalog) lock() (unlock func(), err error) {
 
 func (c *Catalog) file(name string) string    { return filepath.Join(c.Dir, name+".yaml") }
 func (c *Catalog) dropIns(name string) string { return filepath.Join(c.Dir, name+".d") }
-func (c *Catalog) planFile(name string) string {
-	return filepath.Join(c.Plans, plan.FileName(name))
+
+// removePlans removes the plans of a flake, one for each HOME that it was started with.
+func (c *Catalog) removePlans(name string) error {
+	entries, err := os.ReadDir(c.Plans)
+	if err != nil {
+		return ignoreMissing(err)
+	}
+	var errs []error
+	for _, e := range entries {
+		if of, ok := plan.FlakeOf(e.Name()); ok && of == name {
+			errs = append(errs, ignoreMissing(os.Remove(filepath.Join(c.Plans, e.Name()))))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Item is one registration as List shows it.

@@ -13,6 +13,7 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/flake-launcher/flake-launcher/launcher/flake"
+	"github.com/flake-launcher/flake-launcher/launcher/plan"
 	"github.com/flake-launcher/flake-launcher/launcher/plan/compile"
 	"github.com/flake-launcher/flake-launcher/nsexec/seccomp"
 	"github.com/flake-launcher/flake-launcher/rootfs"
@@ -112,7 +113,11 @@ func TestRegisterRefusesAndLeavesNothing(t *testing.T) {
 		"target is no program":  {flake: func(l string) *flake.Flake { return newFlake(l+"/x", "/bin/data") }, want: "is not executable"},
 		"target is a directory": {flake: func(l string) *flake.Flake { return newFlake(l+"/x", "/bin") }, want: "is a directory"},
 		"unknown user":          {flake: func(l string) *flake.Flake { f := newFlake(l+"/x", "/bin/app"); f.User = "nobody-here"; return f }, want: "user"},
-		"later key":             {flake: func(l string) *flake.Flake { f := newFlake(l+"/x", "/bin/app"); f.Profile = "native"; return f }, want: "profile is not supported"},
+		"later key": {flake: func(l string) *flake.Flake {
+			f := newFlake(l+"/x", "/bin/app")
+			f.HostSystem = []string{"zypper"}
+			return f
+		}, want: "hostsystem is not supported"},
 		"foreign file": {
 			prepare: func(t *testing.T, _ *Catalog, l string) { must(t, os.WriteFile(l+"/x", []byte("mine"), 0o755)) },
 			flake:   func(l string) *flake.Flake { return newFlake(l+"/x", "/bin/app") }, want: "is no flake of ours",
@@ -257,7 +262,7 @@ func TestDerivedDataOfAGoneFlakeIsCollected(t *testing.T) {
 	must(t, os.Remove(c.file("y")))
 	paths, err = c.Derived()
 	must(t, err)
-	if len(paths) != 1 || filepath.Base(paths[0]) != "y.plan" {
+	if len(paths) != 1 || filepath.Base(paths[0]) != plan.FileName("y", "") {
 		t.Fatalf("got %q", paths)
 	}
 	_, err = c.Remove("x")

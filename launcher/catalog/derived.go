@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/flake-launcher/flake-launcher/launcher/flake"
 	"github.com/flake-launcher/flake-launcher/launcher/plan"
@@ -54,7 +53,7 @@ func (c *Catalog) usable(path string) *plan.Plan {
 	if ok, _ := p.Fresh(); !ok {
 		return nil
 	}
-	name, registered := strings.CutSuffix(filepath.Base(path), plan.Suffix)
+	name, registered := plan.FlakeOf(filepath.Base(path))
 	if !registered {
 		return p
 	}

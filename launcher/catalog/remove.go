@@ -41,7 +41,7 @@ func (c *Catalog) Remove(arg string) (name string, err error) {
 	}
 	errs := []error{
 		os.Remove(item.File), os.RemoveAll(c.dropIns(item.Name)),
-		ignoreMissing(os.Remove(c.planFile(item.Name))), ignoreMissing(os.Remove(c.ledgerFile(item.Name))),
+		c.removePlans(item.Name), ignoreMissing(os.Remove(c.ledgerFile(item.Name))),
 	}
 	if err := errors.Join(errs...); err != nil {
 		return "", fmt.Errorf("remove flake %q: %w", item.Name, err)

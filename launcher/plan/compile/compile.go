@@ -112,7 +112,7 @@ func (c *Compiler) Flake(ctx context.Context, name string) (*Result, error) {
 	if f.Container.Runtime.RunAs == "root" && c.Caller.UID != 0 {
 		return c.asRoot(name, f.Container.HostAppPath, checks)
 	}
-	return c.compileTo(ctx, req, filepath.Join(c.Store.PlansDir(), plan.FileName(name)))
+	return c.compileTo(ctx, req, filepath.Join(c.Store.PlansDir(), plan.FileName(name, c.Caller.Home)))
 }
 
 // asRoot makes the plan of a flake that only root starts: for anybody else it says no more than what to hand to sudo.
@@ -124,7 +124,7 @@ func (c *Compiler) asRoot(name, link string, checks []plan.Check) (*Result, erro
 	if err := os.MkdirAll(c.Store.PlansDir(), 0o755); err != nil {
 		return nil, fmt.Errorf("make directory of plans: %w", err)
 	}
-	return &Result{Plan: p}, p.Write(filepath.Join(c.Store.PlansDir(), plan.FileName(name)))
+	return &Result{Plan: p}, p.Write(filepath.Join(c.Store.PlansDir(), plan.FileName(name, c.Caller.Home)))
 }
 
 // AdHoc compiles a stack that nothing registers and writes its plan under the given file name.
@@ -214,6 +214,7 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 	if err := c.ids(p, req, images, stack); err != nil {
 		return nil, err
 	}
+	p.Caller, p.User = uint32(c.Caller.UID), !c.Caller.Root() && p.Range == nil
 	if err := c.identity(p, req, stack, view); err != nil {
 		return nil, err
 	}

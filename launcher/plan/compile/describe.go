@@ -13,7 +13,6 @@ import (
 
 // describe fills in the container itself: the engine with what it executes, and the seccomp programs.
 func (c *Compiler) describe(p *plan.Plan, req Request) error {
-	p.Caller, p.User = uint32(c.Caller.UID), !c.Caller.Root() && p.Range == nil
 	cfg, err := config.Build(config.Spec{
 		UID: int(p.UID), ReadonlyRoot: p.Writable == plan.WritableNone, Nesting: c.nesting(req), PrivateNetwork: !req.network(),
 	})

@@ -97,8 +97,8 @@ func (c *Compiler) shares(p *plan.Plan, req Request, images []rootfs.Stored, vie
 		}
 	}
 	for _, copied := range p.Copies {
-		if err := seeds.Dir(path.Dir(copied.Target), plan.Node{Mode: 0o755, UID: seeds.UID, GID: seeds.GID}); err != nil {
-			return err
+		if err := seeds.Above(copied.Target); err != nil {
+			return fmt.Errorf("make a place for %s: %w", copied.Target, err)
 		}
 	}
 	p.Seed = seeds.Nodes
