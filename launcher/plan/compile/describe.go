@@ -62,6 +62,9 @@ func choose(p *plan.Plan, req Request, direct, libcontainer func() ([]byte, erro
 		}
 	}
 	p.Engine = plan.EngineLibcontainer
+	if p.PreserveFDs {
+		return &StackError{Flake: req.Name, Reason: "preserve_fds: not together with engine libcontainer", Fix: "leave one of them out"}
+	}
 	if p.Config, err = libcontainer(); err != nil {
 		return fmt.Errorf("describe container of %q: %w", p.Name, err)
 	}
