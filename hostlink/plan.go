@@ -1,6 +1,10 @@
 package hostlink
 
-import "io/fs"
+import (
+	"io/fs"
+
+	"golang.org/x/sys/unix"
+)
 
 // Kind is the type of a file; its text is what reports show.
 type Kind string
@@ -12,6 +16,8 @@ const (
 	KindSymlink  Kind = "symlink"
 	KindSocket   Kind = "socket"
 	KindWhiteout Kind = "whiteout"
+	// KindMeta is an entry of a host layer: metadata here, content in a directory of the host.
+	KindMeta Kind = "meta"
 
 	kindNone  Kind = ""        // nothing there
 	kindOther Kind = "special" // FIFOs and devices: never linked
@@ -86,7 +92,14 @@ type Node struct {
 	Kind     Kind   // KindDir, KindSymlink, KindFile or KindWhiteout
 	Mode     uint32
 	UID, GID int
-	Target   string // of a symlink
+	Target   string // of a symlink; of KindMeta the content's path in its data directory, with a leading slash
+
+	// Of KindMeta only.
+	Size    int64
+	Mtime   unix.Timespec
+	Trusted bool
+	HostID  [2]uint64 // device and inode: files that are one on the host are one here
+	Names   uint64    // of the file on the host
 }
 
 // Linked is an entry that the app gets from the host.

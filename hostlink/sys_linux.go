@@ -200,6 +200,16 @@ func symlinkat(target string, at *os.File, name string) error {
 	return pathError("symlink", name, unix.Symlinkat(target, int(at.Fd()), name))
 }
 
+// linkat gives a file of the layer a further name. The path of the first goes through directories of our own making.
+func linkat(root *os.File, path string, at *os.File, name string) error {
+	dir, err := openBelow(root, parent(path))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = dir.Close() }() // O_PATH: nothing to lose
+	return pathError("link", name, unix.Linkat(int(dir.Fd()), base(path), int(at.Fd()), name, 0))
+}
+
 func lchownat(at *os.File, name string, uid, gid int) error {
 	return pathError("lchown", name, unix.Fchownat(int(at.Fd()), name, uid, gid, unix.AT_SYMLINK_NOFOLLOW))
 }

@@ -45,6 +45,13 @@ func execDirect(speaker string, p *plan.Plan, v plan.Invocation) error {
 	for _, b := range now.Binds {
 		d.Binds = append(d.Binds, nsexec.Bind(b))
 	}
+	if h := p.HostLayer; h != nil {
+		files, err := overlay.OpenHostLayer(h.Dir, h.Data)
+		if err != nil {
+			return err
+		}
+		d.HostLayer = &nsexec.HostLayer{Layer: files[0], Data: files[1:], Trusted: h.Trusted}
+	}
 	for _, l := range p.Links {
 		d.Links = append(d.Links, nsexec.Link{Source: l.Source, Target: l.Target, Kind: linkKinds[l.Kind]})
 	}

@@ -35,6 +35,8 @@ type Direct struct {
 	Seed []Node
 	// Copies are files of the host whose content the root gets; a missing one is left out.
 	Copies []Copy
+	// HostLayer shows host files through an overlay of its own; nil without.
+	HostLayer *HostLayer
 	// Links are host files bound over the root.
 	Links []Link
 	// Binds are made over all that Ops mounts, recursively and without setuid programs, in this order.
@@ -68,6 +70,28 @@ type Node struct {
 type Copy struct {
 	Source, Target string
 	Mode, UID, GID uint32
+}
+
+// HostLayer is a layer that holds only metadata, and the directories of the host that hold the content, open. Trusted: its
+// attributes are those that only root can set.
+type HostLayer struct {
+	Layer   *os.File
+	Data    []*os.File
+	Trusted bool
+}
+
+func (h *HostLayer) files() []*os.File { return append([]*os.File{h.Layer}, h.Data...) }
+
+func (h *HostLayer) op(o *initproc.Ops) {
+	var data []initproc.Handle
+	for _, d := range h.Data {
+		data = append(data, handle(d))
+	}
+	flags := uint32(0)
+	if h.Trusted {
+		flags = initproc.Trusted
+	}
+	o.Links(handle(h.Layer), data, flags)
 }
 
 // Cwd is a working directory. Path is taken if it is the directory of that device and inode (0: any), else Real.
@@ -151,6 +175,9 @@ func (d *Direct) inherited() []*os.File {
 	if d.Scratch != nil {
 		files = append(files, d.Scratch)
 	}
+	if d.HostLayer != nil {
+		files = append(files, d.HostLayer.files()...)
+	}
 	return files
 }
 
@@ -229,6 +256,9 @@ func (d *Direct) root(o *initproc.Ops) {
 			c.UID, c.GID = initproc.AsIs, initproc.AsIs
 		}
 		o.Copy(c.Source, c.Target, c.Mode, c.UID, c.GID)
+	}
+	if d.HostLayer != nil {
+		d.HostLayer.op(o)
 	}
 	o.Overlay(layers)
 	flags := uint32(0)

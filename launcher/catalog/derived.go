@@ -29,6 +29,9 @@ func (c *Catalog) Derived() ([]string, error) {
 		if len(p.Lower) > 0 {
 			used[p.Lower[0]] = true
 		}
+		if p.HostLayer != nil {
+			used[p.HostLayer.Dir] = true
+		}
 	}
 	dir := c.Compiler.Store.HostLayersDir()
 	layers, err := os.ReadDir(dir)

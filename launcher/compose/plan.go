@@ -40,6 +40,9 @@ func jobOfPlan(f *os.File, words []string) (Job, func(), error) {
 		Config: p.Config, Lower: p.Lower, Writable: p.Writable, TmpfsSize: int64(p.Size), Filters: p.Filters, Binds: now.Binds,
 		Args: p.Argv(v), Env: p.Environ(v, os.Environ(), now.PWD()), Cwd: now.Cwd.Path, UID: int(p.UID), GID: int(p.GID),
 	}
+	if h := p.HostLayer; h != nil {
+		job.HostLayer = &overlay.HostLayer{Dir: h.Dir, Data: h.Data, Trusted: h.Trusted}
+	}
 	for _, g := range p.Groups {
 		job.Groups = append(job.Groups, int(g))
 	}

@@ -110,6 +110,7 @@ func (j *Job) mount(point string, desc *engine.Description) (_ *overlay.Mounted,
 		Lower:     j.Lower,
 		Writable:  writable,
 		Scratch:   j.Scratch,
+		HostLayer: j.HostLayer,
 		TmpfsSize: j.TmpfsSize,
 		Seed:      seed,
 	}, point)

@@ -77,6 +77,13 @@ func (d *decoder) bind() Bind {
 func (d *decoder) copied() Copy { return Copy{Source: d.str(), Target: d.str(), Mode: d.u32()} }
 func (d *decoder) idMap() IDMap { return IDMap{d.u32(), d.u32(), d.u32()} }
 
+func (d *decoder) hostLayer() *HostLayer {
+	if !d.bool() {
+		return nil
+	}
+	return &HostLayer{Dir: d.str(), Data: d.strs(), Trusted: d.bool()}
+}
+
 func (d *decoder) idRange() *Range {
 	if !d.bool() {
 		return nil
@@ -103,7 +110,7 @@ func Decode(b []byte) (*Plan, error) {
 	d := &decoder{s: string(body)}
 	p := &Plan{
 		Build: d.str(), Kernel: d.str(), Name: d.str(), Searched: d.strs(), Digests: d.strs(), Checks: items(d, d.check), Sudo: d.bool(), Lower: d.strs(),
-		Writable: d.str(), Store: d.str(), Seed: items(d, d.node), Links: items(d, d.link),
+		Writable: d.str(), Store: d.str(), Seed: items(d, d.node), HostLayer: d.hostLayer(), Links: items(d, d.link),
 		Entrypoint: d.strs(), Cmd: d.strs(), Env: d.strs(), Pass: d.strs(), Deny: d.strs(), Set: d.strs(), Cwd: d.str(),
 		UID: d.u32(), GID: d.u32(), Groups: items(d, d.u32),
 		Binds: items(d, d.bind), ShareCwd: d.bool(), Foreign: d.bool(), Copies: items(d, d.copied), Protect: d.strs(),

@@ -68,6 +68,15 @@ func (e *encoder) copied(c Copy) {
 	e.u32(c.Mode)
 }
 
+func (e *encoder) hostLayer(h *HostLayer) {
+	e.bool(h != nil)
+	if h != nil {
+		e.str(h.Dir)
+		e.strs(h.Data)
+		e.bool(h.Trusted)
+	}
+}
+
 func (e *encoder) idRange(r *Range) {
 	e.bool(r != nil)
 	if r == nil {
@@ -104,6 +113,7 @@ func (p *Plan) Encode() []byte {
 	e.str(p.Writable)
 	e.str(p.Store)
 	list(e, p.Seed, (*encoder).node)
+	e.hostLayer(p.HostLayer)
 	list(e, p.Links, (*encoder).link)
 	e.strs(p.Entrypoint)
 	e.strs(p.Cmd)

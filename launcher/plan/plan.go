@@ -50,6 +50,8 @@ type Plan struct {
 	Store    string
 	// Seed is what the writable part gets before the overlay is mounted, parents first.
 	Seed []Node
+	// HostLayer shows host files through a layer of metadata; nil without.
+	HostLayer *HostLayer
 	// Links are the host files to bind over the mounted root.
 	Links []Link
 
@@ -127,6 +129,13 @@ type Node struct {
 	Text string
 	// Opaque hides what the images have in the directory.
 	Opaque bool
+}
+
+// HostLayer is a directory of metadata, and the host's directories with the content. Trusted: for root's overlayfs.
+type HostLayer struct {
+	Dir     string
+	Data    []string
+	Trusted bool
 }
 
 // Bind is a path of the host to show inside. %NAME in Source and Target is a variable of the caller; one whose variable

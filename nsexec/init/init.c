@@ -271,6 +271,12 @@ static void perform(uint32_t op, char *p, uint32_t size, const uint64_t *old_mas
 	case OP_LINK ... OP_READONLY:
 		do_mount(op, p, end);
 		return;
+	case OP_LINKS:
+		do_links(p, end);
+		return;
+	case OP_VERIFY:
+		do_verify(p, end);
+		return;
 	case OP_COPY:
 		do_copy(p, end);
 		return;

@@ -55,7 +55,7 @@ func TestOperationNumbers(t *testing.T) {
 		"stagefork": stageFork, "name": opName, "userns": opUserns, "scratch": opScratch, "clone": opClone, "upper": opUpper, "seed": opSeed,
 		"overlay": opOverlay, "link": opLink, "mount": opMount, "bind": opBind, "node": opNode, "symlink": opSymlink, "mask": opMask,
 		"readonly": opReadonly, "pivot": opPivot, "hostname": opHostname, "loopback": opLoopback, "rlimit": opRlimit, "umask": opUmask,
-		"cwd": opCwd, "caps": opCaps, "ids": opIDs, "keyring": opKeyring, "range": opRange, "exec": opExec, "copy": opCopy, "preserve": opPreserve,
+		"cwd": opCwd, "caps": opCaps, "ids": opIDs, "keyring": opKeyring, "range": opRange, "exec": opExec, "copy": opCopy, "preserve": opPreserve, "links": opLinks, "verify": opVerify,
 	}
 	for name, n := range own {
 		if c[name] != strconv.Itoa(n) {

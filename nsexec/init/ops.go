@@ -36,6 +36,8 @@ const (
 	opKeyring  = 51
 	opCopy     = 52
 	opPreserve = 53
+	opLinks    = 54
+	opVerify   = 55
 )
 
 // StageEnv begins the only variable in the environment of the direct engine's program; a descriptor follows.
@@ -51,6 +53,8 @@ const (
 	Host = 4
 	// HostSys does it only where /sys is the host's.
 	HostSys = 8
+	// Trusted has overlayfs read root's attributes instead of users'.
+	Trusted = 16
 )
 
 // Kinds of links.
@@ -190,6 +194,19 @@ func (o *Ops) Overlay(layers []Handle) {
 	}
 	o.add(opOverlay, numbers, paths...)
 }
+
+// Links mounts the host layer, which becomes the topmost of the overlay's lower layers: a layer that holds only metadata,
+// and directories of the host that hold the content.
+func (o *Ops) Links(layer Handle, data []Handle, flags uint32) {
+	numbers, paths := []uint32{flags, uint32(layer.FD), uint32(len(data))}, []string{layer.Path}
+	for _, d := range data {
+		numbers, paths = append(numbers, uint32(d.FD)), append(paths, d.Path)
+	}
+	o.add(opLinks, numbers, paths...)
+}
+
+// Verify ends a list: it reads a byte of the file at path below the mounted root, and ends with 0 if that works.
+func (o *Ops) Verify(path string) { o.add(opVerify, nil, strings.TrimPrefix(path, "/")) }
 
 // Link binds a host file read-only. Neither path may lead through a symlink.
 func (o *Ops) Link(kind, flags uint32, source, target string) {

@@ -79,6 +79,8 @@ enum op {
 	OP_IDS = 50,     /* uint32 uid, gid, 1 to set groups, groups… */
 	OP_KEYRING = 51, /* leave the caller's session keyring */
 	OP_COPY = 52,    /* uint32 mode, uid, gid (~0: as it is); source on the host, path */
+	OP_LINKS = 54,   /* uint32 flags, descriptor of the links' layer, number of data layers, descriptors; paths: the host layer */
+	OP_VERIFY = 55,  /* path: read a byte of it below the root, and end well */
 	OP_PRESERVE = 53, /* uint32 n, descriptors beyond 2 that the app gets, too */
 };
 
@@ -88,6 +90,7 @@ enum {
 	F_FOLLOW = 2,    /* symlinks on the way to the target may be followed, inside the root */
 	F_HOST = 4,      /* don't try to make it, take the host's */
 	F_SYS = 8,       /* only where /sys is the host's */
+	F_TRUSTED = 16,  /* overlayfs' attributes are those of root */
 };
 
 enum { LINK_FILE = 0, LINK_DIR = 1, LINK_SOCKET = 2 };
@@ -148,6 +151,8 @@ void attach(uint32_t op, int tree, int target, const char *a, const char *b);
 void do_upper(char *p, char *end);
 void do_seed(char *p, char *end);
 void do_copy(char *p, char *end);
+void do_links(char *p, char *end);
+void do_verify(char *p, char *end);
 void do_overlay(char *p, char *end);
 void do_pivot(char *p, char *end);
 void do_mount(uint32_t op, char *p, char *end);

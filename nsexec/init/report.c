@@ -134,7 +134,7 @@ static const char *remedy(uint32_t op, int err)
 		if (err == E2BIG)
 			return "use Linux 6.7 or newer, or images with fewer layers";
 		return "check that the store lies on a local file system that is no overlay itself";
-	case OP_LINK:
+	case OP_LINK: case OP_LINKS:
 		return "start again: host files have changed since the start was planned";
 	case OP_MOUNT:
 		if (err == EPERM && own_userns)
@@ -183,7 +183,7 @@ void die(uint32_t op, int err)
 		[OP_HOSTNAME] = "set host name", [OP_LOOPBACK] = "bring up the loopback interface",
 		[OP_RLIMIT] = "set a resource limit", [OP_CAPS] = "set capabilities", [OP_IDS] = "set user and groups",
 		[OP_KEYRING] = "leave the caller's keyring", [OP_RANGE] = "map the range of ids", [OP_EXEC] = "execute a program",
-		[OP_PRESERVE] = "keep descriptors",
+		[OP_PRESERVE] = "keep descriptors", [OP_LINKS] = "mount host layer",
 	};
 
 	die_at(op, err, op < sizeof(what) / sizeof(*what) && what[op] ? what[op] : "set up the container", NULL, NULL);

@@ -17,6 +17,7 @@
 int root = -1; /* the mounted overlay */
 int base = -1; /* directory that holds upper/, work/ and root/ */
 static int upper = -1;
+static int links = -1; /* the host layer: host files as an overlay of their own, topmost of the lower layers */
 static struct upper how;
 static mode_t callers_umask;
 
@@ -245,6 +246,11 @@ static int new_overlay(const int32_t *layers, int n, int *fs)
 		if (fs_string(*fs, "lowerdir+", b) != 0)
 			return -1;
 	}
+	if (links >= 0) {
+		fd_path(b, sizeof(b), links, "");
+		if (fs_string(*fs, "lowerdir+", b) != 0)
+			return -1;
+	}
 	for (i = 0; i < n; i++) {
 		fd_path(b, sizeof(b), layers[i], "");
 		if (fs_string(*fs, "lowerdir+", b) != 0)
@@ -270,11 +276,16 @@ static void classic_overlay(const int32_t *layers, int n, int err, int fs)
 	static char data[16384];
 	size_t at = 0, max = sysconf(_SC_PAGESIZE) < (long)sizeof(data) ? sysconf(_SC_PAGESIZE) : (long)sizeof(data);
 	char target[64], separator = '=';
-	int i;
+	int i, fd;
 
 	at = snprintf(data, sizeof(data), "userxattr,lowerdir");
-	for (i = how.kind == UPPER_NONE ? -1 : 0; i < n && at < max; i++, separator = ':')
-		at += snprintf(data + at, sizeof(data) - at, "%c/proc/self/fd/%d", separator, i < 0 ? upper : layers[i]);
+	for (i = -2; i < n && at < max; i++) {
+		fd = i == -2 ? (how.kind == UPPER_NONE ? upper : -1) : i == -1 ? links : layers[i];
+		if (fd < 0)
+			continue;
+		at += snprintf(data + at, sizeof(data) - at, "%c/proc/self/fd/%d", separator, fd);
+		separator = ':';
+	}
 	if (how.kind != UPPER_NONE && at < max)
 		at += snprintf(data + at, sizeof(data) - at, ",upperdir=/proc/self/fd/%d/upper,workdir=/proc/self/fd/%d/work", base, base);
 	fd_path(target, sizeof(target), base, "root");
@@ -284,6 +295,62 @@ static void classic_overlay(const int32_t *layers, int n, int err, int fs)
 	root = openat(base, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
 		die(OP_OVERLAY, errno);
+}
+
+/*
+ * Host files as one more overlay: a layer with nothing but names, modes and sizes, each of which leads to the file's
+ * content in a directory of the host. Redirects are followed here and never in the overlay that holds image layers.
+ * Only such data layers may be redirected to (Linux 6.5; with attributes of users 6.16).
+ */
+void do_links(char *p, char *end)
+{
+	uint32_t flags = number(OP_LINKS, &p, end), i, n;
+	int32_t layer[16];
+	char b[64];
+	int fs, point;
+
+	layer[0] = number(OP_LINKS, &p, end);
+	n = number(OP_LINKS, &p, end);
+	if (n < 1 || n >= sizeof(layer) / sizeof(*layer) || base < 0)
+		die(OP_LINKS, EPROTO);
+	for (i = 1; i <= n; i++)
+		layer[i] = number(OP_LINKS, &p, end);
+	for (i = 0; i <= n; i++)
+		layer[i] = reopen(OP_LINKS, layer[i], text(OP_LINKS, &p, end));
+	fs = syscall(NR_fsopen, "overlay", 1);
+	if (fs < 0 || fs_string(fs, "source", "overlay") != 0)
+		die_log(OP_LINKS, errno, "mount host layer", NULL, fs);
+	if (flags & F_TRUSTED ? fs_string(fs, "metacopy", "on") != 0 || fs_string(fs, "redirect_dir", "on") != 0
+			      : fs_string(fs, "userxattr", NULL) != 0)
+		die_log(OP_LINKS, errno, "mount host layer", NULL, fs);
+	for (i = 0; i <= n; i++) {
+		fd_path(b, sizeof(b), layer[i], "");
+		if (fs_string(fs, i ? "datadir+" : "lowerdir+", b) != 0)
+			die_log(OP_LINKS, errno, "mount host layer", NULL, fs);
+		close(layer[i]);
+	}
+	if (syscall(NR_fsconfig, fs, FSCONFIG_CMD_CREATE_, NULL, NULL, 0) != 0)
+		die_log(OP_LINKS, errno, "mount host layer", NULL, fs);
+	links = syscall(NR_fsmount, fs, 1, ATTR_RDONLY | ATTR_NODEV | ATTR_NOSUID);
+	close(fs);
+	/* overlayfs takes no layer from a mount that is attached nowhere */
+	point = make(base, "links", 0700);
+	if (links < 0 || point < 0 || syscall(NR_move_mount, links, "", point, "", MOVE_BOTH_EMPTY) != 0)
+		die(OP_LINKS, errno);
+	close(point);
+}
+
+/* Whether what was mounted works: a kernel may take all options and fail at the first file. */
+void do_verify(char *p, char *end)
+{
+	const char *path = text(OP_VERIFY, &p, end);
+	int fd = resolve(root, path, O_RDONLY, RESOLVE_IN_ROOT);
+	char c;
+
+	if (fd < 0 || read(fd, &c, 1) < 0)
+		die_at(OP_VERIFY, errno, "read", path, NULL);
+	report(KIND_ENDED, 0, 0, 0);
+	_exit(0);
 }
 
 void do_overlay(char *p, char *end)

@@ -202,8 +202,6 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 		return nil, err
 	}
 	host.nodes = append(host.nodes, implied...)
-	p.Links = host.links
-
 	stack := mergeConfigs(images)
 	if err := command(p, req, stack); err != nil {
 		return nil, err
@@ -238,6 +236,9 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 		return nil, err
 	}
 	// Last, since it writes: a refused request leaves nothing behind.
+	if err := c.place(p, host, layers, view); err != nil {
+		return nil, err
+	}
 	own, err := c.ownLayer(host.nodes, files, layers, view)
 	if err != nil {
 		return nil, err
@@ -247,6 +248,9 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 	}
 	p.Lower = topFirst(layers, own)
 	p.Checks = slices.Concat(req.Checks, names, host.checks, c.rangeChecks(p, stack))
+	if p.HostLayer != nil {
+		p.Checks = append(p.Checks, plan.NewCheck(p.HostLayer.Dir))
+	}
 	for _, dir := range p.Lower {
 		p.Checks = append(p.Checks, plan.NewCheck(dir))
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -39,6 +40,10 @@ type HostReport struct {
 	Dangling []hostlink.Dangling
 	// Unreadable are linked files of the host that the caller may not read: the app could not either.
 	Unreadable []string
+	// Bound says why a file has a mount of its own, by its place; NoLayer why there is no host layer though there were
+	// files for it.
+	Bound   map[string]string
+	NoLayer string
 }
 
 // hostFiles is what the host supplies to one plan.
@@ -47,6 +52,9 @@ type hostFiles struct {
 	nodes  []hostlink.Node
 	checks []plan.Check
 	report HostReport
+	// resolved is what came of the manifests; place divides it.
+	resolved *hostlink.Plan
+	layer    *plan.HostLayer
 }
 
 // source returns the host file that a link puts at target, or "".
@@ -55,12 +63,15 @@ func (h *hostFiles) source(view *rootfs.View, target string) string {
 	if err != nil {
 		return ""
 	}
-	for _, l := range h.links {
+	if h.resolved == nil {
+		return ""
+	}
+	for _, l := range h.resolved.Links {
 		if l.Target == canonical {
 			return l.Source
 		}
 	}
-	for _, n := range h.nodes {
+	for _, n := range h.resolved.Nodes {
 		if n.Path == canonical && n.Kind == hostlink.KindSymlink {
 			return canonical
 		}
@@ -105,13 +116,10 @@ func (c *Compiler) removed(out *hostFiles, req Request, images []rootfs.Stored, 
 		return fmt.Errorf("resolve host files of %q: %w", req.Name, err)
 	}
 	c.dropOwnLinks(res)
-	for _, l := range res.Links {
-		out.links = append(out.links, planLink(l))
-	}
+	out.resolved = res
 	for _, dir := range res.Watch {
 		out.checks = append(out.checks, plan.NewCheck(dir))
 	}
-	out.nodes = append(out.nodes, res.Nodes...)
 	out.report = HostReport{Linked: res.Linked, Skipped: res.Skipped, Dangling: res.Dangling, Unreadable: unreadable(res.Linked)}
 	return nil
 }
@@ -183,22 +191,28 @@ func planLink(l hostlink.Link) plan.Link {
 	return plan.Link{Source: l.Source, Target: l.Target, Kind: string(l.Kind)}
 }
 
-// ownLayer writes the flake's own layer below the store's host layers, named by its content so that plans with
-// the same needs share it. It returns "" when nothing is needed.
+// ownLayer writes the flake's own layer, with what the launcher itself adds to the images. It returns "" when nothing is
+// needed.
 func (c *Compiler) ownLayer(nodes []hostlink.Node, files []ownFile, layers []string, view *rootfs.View) (string, error) {
 	nodes = append(nodes, ownNodes(files)...)
 	if len(nodes) == 0 {
 		return "", nil
 	}
 	h := sha256.New()
+	for _, f := range files {
+		fmt.Fprintf(h, "%q\n", f.data)
+	}
+	return c.derivedLayer(h, nodes, layers, view, func(dir string) error { return writeOwnFiles(dir, files) })
+}
+
+// derivedLayer writes nodes over view as a layer below the store's host layers, named by its content so that plans with
+// the same needs share it. h holds what there is beside the nodes.
+func (c *Compiler) derivedLayer(h hash.Hash, nodes []hostlink.Node, layers []string, view *rootfs.View, more func(dir string) error) (string, error) {
 	for _, d := range layers {
 		fmt.Fprintf(h, "%q\n", d)
 	}
 	for _, n := range nodes {
 		fmt.Fprintf(h, "%q\n", fmt.Sprint(n))
-	}
-	for _, f := range files {
-		fmt.Fprintf(h, "%q\n", f.data)
 	}
 	dir := filepath.Join(c.Store.HostLayersDir(), hex.EncodeToString(h.Sum(nil))[:32])
 	if _, err := os.Lstat(dir); err == nil {
@@ -219,7 +233,7 @@ func (c *Compiler) ownLayer(nodes []hostlink.Node, files []ownFile, layers []str
 	if err := hostlink.WriteLayer(built, nodes, view); err != nil {
 		return "", fmt.Errorf("write own layer: %w", err)
 	}
-	if err := writeOwnFiles(built, files); err != nil {
+	if err := more(built); err != nil {
 		return "", err
 	}
 	if err := commitOwnLayer(built, dir); err != nil {

@@ -1,0 +1,116 @@
+package compile
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/flake-launcher/flake-launcher/hostlink"
+	"github.com/flake-launcher/flake-launcher/launcher/plan"
+	"github.com/flake-launcher/flake-launcher/nsexec"
+	"github.com/flake-launcher/flake-launcher/rootfs"
+)
+
+// minLayer is how many host files are worth an overlay of their own: a mount a file costs about as much as the overlay
+// does for ten.
+const minLayer = 12
+
+// dataDirs are the host's directories whose files come from packages, which replace them and do not edit them.
+var dataDirs = []string{"/usr", "/opt"}
+
+// place decides how each host file is shown: through the host layer or by a mount of its own. Where the kernel can't do
+// the former, all are bound.
+func (c *Compiler) place(p *plan.Plan, host *hostFiles, layers []string, view *rootfs.View) error {
+	if host.resolved == nil {
+		return nil
+	}
+	layer, binds, why := hostlink.Split(host.resolved, hostlink.LayerOptions{
+		Data: c.dataDirs(), Min: minLayer, Trusted: c.Caller.Root(), Edited: func(path string) bool { return strings.HasPrefix(path, "/usr/local/") },
+	})
+	host.report.Bound = why
+	if layer != nil {
+		if err := c.hostLayer(p, host, layer, layers, view); err != nil {
+			host.report.NoLayer = err.Error()
+			layer, binds = nil, host.resolved.Links
+		}
+	}
+	for _, l := range binds {
+		p.Links = append(p.Links, planLink(l))
+	}
+	host.addNodes(layer)
+	return nil
+}
+
+// addNodes takes over what the own layer has to hold, without mount points for files that need none.
+func (h *hostFiles) addNodes(layer *hostlink.HostLayer) {
+	need := map[string]bool{}
+	if layer != nil {
+		for _, l := range layer.Files {
+			need[l.Target] = true
+		}
+	}
+	for _, n := range h.resolved.Nodes {
+		if n.Kind != hostlink.KindFile || !need[n.Path] {
+			h.nodes = append(h.nodes, n)
+		}
+	}
+}
+
+// dataDirs are those that lie on the host itself: another root (a test's) has none.
+func (c *Compiler) dataDirs() []string {
+	if c.HostRoot != "/" {
+		return nil
+	}
+	return dataDirs
+}
+
+// hostLayer writes the layer and tries it.
+func (c *Compiler) hostLayer(p *plan.Plan, host *hostFiles, layer *hostlink.HostLayer, layers []string, view *rootfs.View) error {
+	h := sha256.New()
+	fmt.Fprintf(h, "%q\n", layer.Data)
+	dir, err := c.derivedLayer(h, layer.Nodes, layers, view, func(string) error { return nil })
+	if err != nil {
+		return err
+	}
+	if err := c.tryHostLayer(p, dir, layer, layers[0]); err != nil {
+		return err
+	}
+	p.HostLayer = &plan.HostLayer{Dir: dir, Data: slices.Clone(layer.Data), Trusted: c.Caller.Root()}
+	return nil
+}
+
+func (c *Compiler) tryHostLayer(p *plan.Plan, dir string, layer *hostlink.HostLayer, below string) error {
+	probe := &nsexec.Probe{HostLayer: &nsexec.HostLayer{Trusted: c.Caller.Root()}, Path: layer.Files[0].Target, User: p.User}
+	if p.Range != nil {
+		probe.Range = nsexecRange(p.Range)
+	}
+	for _, d := range append([]string{below, dir}, layer.Data...) {
+		f, err := os.Open(d)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		switch {
+		case probe.Layer == nil:
+			probe.Layer = f
+		case probe.HostLayer.Layer == nil:
+			probe.HostLayer.Layer = f
+		default:
+			probe.HostLayer.Data = append(probe.HostLayer.Data, f)
+		}
+	}
+	return probe.Run()
+}
+
+func nsexecRange(r *plan.Range) *nsexec.Range {
+	out := &nsexec.Range{NewUIDMap: r.NewUIDMap, NewGIDMap: r.NewGIDMap}
+	for _, m := range r.UIDs {
+		out.UIDs = append(out.UIDs, nsexec.IDMap(m))
+	}
+	for _, m := range r.GIDs {
+		out.GIDs = append(out.GIDs, nsexec.IDMap(m))
+	}
+	return out
+}
