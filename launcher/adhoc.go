@@ -45,8 +45,12 @@ func (a AdHoc) FileName() string {
 // Run starts an image ad hoc. Like Main it returns only when that failed.
 func Run(a AdHoc) int {
 	l, err := newLauncher()
+	var ask Pilot
 	if err == nil {
-		err = l.launch("flake-run", a.FileName(), a.words(), plan.Invocation{Replace: len(a.Command) > 0, Env: a.Env, Args: a.Command})
+		ask, err = environmentPilot()
+	}
+	if err == nil {
+		err = l.launch("flake-run", a.FileName(), a.words(), plan.Invocation{Replace: len(a.Command) > 0, Env: a.Env, Args: a.Command}, ask)
 	}
 	Report(os.Stderr, "flake-run", err)
 	return Code(err)

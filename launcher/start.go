@@ -40,8 +40,12 @@ func start(argv []string) (string, error) {
 	if err != nil {
 		return candidates[0], err
 	}
+	ask, err := environmentPilot()
+	if err != nil {
+		return name, err
+	}
 	compile := []string{"compile", "--", name}
-	return name, l.launch(name, plan.FileName(name, os.Getenv("HOME")), compile, plan.Invocation{Args: argv[1:]})
+	return name, l.launch(name, plan.FileName(name, os.Getenv("HOME")), compile, plan.Invocation{Args: argv[1:]}, ask)
 }
 
 // NoNameError is the answer to a call by the launcher's own name.
@@ -87,11 +91,15 @@ func (l *launcher) choose(candidates []string) (string, error) {
 	return candidates[0], nil
 }
 
-// launch executes the plan, which it has compiled first if need be. speaker begins messages.
-func (l *launcher) launch(speaker, planFile string, compile []string, v plan.Invocation) error {
+// launch executes the plan, which it has compiled first if need be. speaker begins messages. ask is what the caller
+// asked of the launcher by other ways than the arguments, to which those add.
+func (l *launcher) launch(speaker, planFile string, compile []string, v plan.Invocation, ask Pilot) error {
 	path := filepath.Join(l.plans, planFile)
 	p, f, err := l.load(path)
 	if err != nil {
+		if word := progressWord(ask, v.Args); word != "" {
+			compile = slices.Insert(slices.Clone(compile), 1, word)
+		}
 		if err := runCtl(compile); err != nil {
 			return err
 		}
@@ -103,8 +111,17 @@ func (l *launcher) launch(speaker, planFile string, compile []string, v plan.Inv
 	}
 	defer f.Close()
 	if p.Sudo {
-		return execSudo(p.Entrypoint[0], v.Args)
+		return execSudo(p.Entrypoint[0], v.Args, ask.environ())
 	}
+	if p.PilotArguments {
+		var more Pilot
+		if v.Args, more, err = takePilot(v.Args); err != nil {
+			return err
+		}
+		ask = ask.with(more)
+	}
+	v.Optional = ask.IgnoreMissingVolumes
+	p.Adjust(v)
 	if argv := p.Argv(v); len(argv) == 0 || argv[0] == "" {
 		return &NoCommandError{Name: p.Name}
 	}

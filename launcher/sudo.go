@@ -26,8 +26,8 @@ func (e *SudoError) Remedy() string {
 
 // execSudo replaces the process by sudo, which starts the flake's link as root with an environment of its own making.
 // Nothing of ours is setuid. Without a terminal it must not ask for a password, which nobody could answer; what it says
-// when it refuses is its own one line.
-func execSudo(link string, args []string) error {
+// when it refuses is its own one line. env is handed over where sudo's policy permits that.
+func execSudo(link string, args, env []string) error {
 	if link == "" {
 		return &SudoError{"the flake", fmt.Errorf("it has no host_app_path to call")}
 	}
@@ -39,6 +39,7 @@ func execSudo(link string, args []string) error {
 	if _, err := unix.IoctlGetTermios(0, unix.TCGETS); err != nil {
 		argv = append(argv, "-n")
 	}
+	argv = append(argv, env...)
 	argv = append(append(argv, "--", link), args...)
 	return &SudoError{link, unix.Exec(sudo, argv, os.Environ())}
 }

@@ -29,6 +29,7 @@ func jobOfPlan(f *os.File, words []string) (Job, func(), error) {
 	if err != nil {
 		return Job{}, nil, err
 	}
+	p.Adjust(v)
 	now, err := caller.At(p, caller.Self())
 	if err == nil {
 		err = plainCwd(p, now)

@@ -53,6 +53,8 @@ type session struct {
 	euid   int
 	// privileged is root, unless in a user namespace with a single id.
 	privileged bool
+	// quiet keeps progress from being shown.
+	quiet bool
 }
 
 // usageError is a mistake in the command line.

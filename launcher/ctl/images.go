@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"time"
 
@@ -66,7 +67,11 @@ func (c loadCmd) Run(ctx context.Context, s *session) error {
 
 // watched runs a pull with its progress on stderr.
 func (s *session) watched(stall time.Duration, pulled func(pull.Options) (*rootfs.Image, error)) (*rootfs.Image, error) {
-	p := pull.NewProgress(s.Err)
+	shown := s.Err
+	if s.quiet {
+		shown = io.Discard
+	}
+	p := pull.NewProgress(shown)
 	defer p.Close()
 	return pulled(pull.Options{Progress: p, Stall: stall})
 }

@@ -115,7 +115,7 @@ func readNode(file string) (*yaml.Node, error) {
 	if top.Kind != yaml.MappingNode {
 		return nil, &SyntaxError{File: file, Line: top.Line, Msg: "a mapping is wanted here"}
 	}
-	if lookup(top, "vm") != nil || lookup(top, "container") == nil && lookup(top, "engine") != nil {
+	if lookup(top, "vm") != nil || lookup(top, "container") == nil && otherEngine(lookup(top, "engine")) {
 		return nil, fmt.Errorf("%s: %w", file, ErrNotContainer)
 	}
 	dec := yaml.NewDecoder(bytes.NewReader(b))
@@ -128,6 +128,11 @@ func readNode(file string) (*yaml.Node, error) {
 		return nil, &SyntaxError{File: file, Msg: "more than one YAML document"}
 	}
 	return top, nil
+}
+
+// otherEngine reports whether the key names an engine that is none of ours, as a drop-in may well do.
+func otherEngine(n *yaml.Node) bool {
+	return n != nil && n.Value != "direct" && n.Value != "libcontainer"
 }
 
 // ReadOwned reads a small regular file that nobody but root and the caller can have written; ErrPlanted otherwise.

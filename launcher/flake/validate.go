@@ -13,8 +13,14 @@ import (
 // MaxName is the longest flake name: it is one component of a path, with ".yaml" behind it.
 const MaxName = 200
 
+// template is the name of flake-pilot's pattern for new registrations, which lies among them in /etc/flakes.
+const template = "container-flake"
+
 // CheckName refuses a flake name that could not be one component of a path.
 func CheckName(name string) error {
+	if name == template {
+		return fmt.Errorf("flake name %q: flake-pilot's template has it", name)
+	}
 	if name == "" || name == "." || name == ".." || len(name) > MaxName || strings.ContainsAny(name, "/\x00\n") || strings.HasPrefix(name, ".") {
 		return fmt.Errorf("flake name %q: not a plain file name of at most %d characters", name, MaxName)
 	}
@@ -110,7 +116,6 @@ func (f *Flake) Unsupported() string {
 		{"limits", f.Limits != Limits{}},
 		{"shm_size", f.ShmSize != ""},
 		{"writable_size", f.WritableSize != ""},
-		{"pilot_arguments", f.PilotArguments},
 	} {
 		if k.given {
 			return k.key

@@ -186,6 +186,7 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 
 	p := &plan.Plan{
 		Build: plan.Build, Kernel: plan.Kernel(), Name: req.Name, Writable: req.Writable, Store: c.Store.Root(), Cwd: "/",
+		PilotArguments: req.Flake.PilotArguments,
 	}
 	if p.Writable == "" {
 		p.Writable = plan.DefaultWritable(p.Kernel)
