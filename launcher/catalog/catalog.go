@@ -92,6 +92,9 @@ func (c *Catalog) Pins() (map[string][]string, error) {
 	}
 	pins := map[string][]string{}
 	for _, i := range items {
+		if i.Err != nil && i.Shadowed {
+			continue // by one that was imported from it, for example: nobody starts it
+		}
 		if i.Err != nil {
 			return nil, fmt.Errorf("read what flake %q needs: %w", i.Name, i.Err)
 		}

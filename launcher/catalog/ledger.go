@@ -21,6 +21,8 @@ type ledgerEntry struct {
 	Target string    `json:"target"`
 	Backup string    `json:"backup,omitempty"`
 	Made   time.Time `json:"made"`
+	// Import is set for a flake that was flake-pilot's.
+	Import *importEntry `json:"import,omitempty"`
 }
 
 func (c *Catalog) ledgerFile(name string) string { return filepath.Join(c.Ledger, name+".json") }

@@ -8,7 +8,7 @@ import (
 )
 
 // Remove takes a flake away: link, registration, drop-ins, plan and ledger entry. The link is removed only if it
-// is ours, and a file that --force had moved away comes back. arg is a flake's name or the path of its link.
+// is ours, and a file that --force had moved away comes back; a flake that was imported is given back. arg is a flake's name or the path of its link.
 //
 // It returns *flake.NotFoundError for an unknown flake and *NotOursError for one of another directory.
 func (c *Catalog) Remove(arg string) (name string, err error) {
@@ -27,6 +27,9 @@ func (c *Catalog) Remove(arg string) (name string, err error) {
 	entry, err := c.entry(item.Name)
 	if err != nil {
 		return "", err
+	}
+	if entry != nil && entry.Import != nil {
+		return item.Name, c.giveBack(entry)
 	}
 	link := ""
 	switch {

@@ -39,6 +39,7 @@ type grammar struct {
 	List     listCmd     `cmd:"" help:"List the registered flakes."`
 	Images   imagesCmd   `cmd:"" help:"List the stored images."`
 	Remove   removeCmd   `cmd:"" help:"Remove flakes, or an image with all that only it needs."`
+	Import   importCmd   `cmd:"" help:"Take over what is registered with flake-pilot, or give it back."`
 	GC       gcCmd       `cmd:"" name:"gc" help:"Delete what nothing needs any more."`
 	Compile  compileCmd  `cmd:"" hidden:""`
 	Ranges   rangesCmd   `cmd:"" hidden:""`
