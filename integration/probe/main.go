@@ -44,6 +44,9 @@ var commands = map[string]func(args []string) int{
 	"touch":  touch,
 	"chown":  chown,
 	"cwd":    cwd,
+	"xattr":  xattr,
+	"spoil":  spoil,
+	"look":   look,
 	"rename": rename,
 	"mkdir":  mkdir,
 }
@@ -300,6 +303,69 @@ func cwd([]string) int {
 		return complain(err)
 	}
 	fmt.Println(dir, os.Getenv("PWD"))
+	return 0
+}
+
+// xattr prints the names of the extended attributes of each path.
+func xattr(args []string) int {
+	for _, path := range args {
+		buf := make([]byte, 4096)
+		n, err := syscall.Listxattr(path, buf)
+		if err != nil {
+			n = 0
+		}
+		fmt.Println(strings.Join(strings.Split(string(buf[:n]), "\x00"), " "))
+	}
+	return 0
+}
+
+// spoil tries to change each file in all ways there are, and prints how far that got; what matters is the file outside.
+func spoil(args []string) int {
+	for _, path := range args {
+		fd, err := syscall.Open(path, syscall.O_RDWR, 0)
+		if err == nil {
+			var st syscall.Stat_t
+			_ = syscall.Fstat(fd, &st)
+			if m, err := syscall.Mmap(fd, 0, 1, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED); err == nil && st.Size > 0 {
+				m[0] ^= 0xff
+				_ = syscall.Munmap(m)
+			}
+			_, _ = syscall.Write(fd, []byte("spoiled"))
+			_ = syscall.Ftruncate(fd, 0)
+			syscall.Close(fd)
+		}
+		other := path + ".other"
+		_ = os.WriteFile(other, []byte("other"), 0o644)
+		fmt.Println(err == nil, os.Chmod(path, 0o600) == nil, os.Chtimes(path, time.Time{}, time.Unix(1, 0)) == nil,
+			os.Rename(other, path) == nil, os.Remove(path) == nil)
+	}
+	return 0
+}
+
+// look prints a line of each path: how it is, and the SHA-256 of what is in it. The paths are lines of standard input.
+func look([]string) int {
+	in := bufio.NewScanner(os.Stdin)
+	for in.Scan() {
+		var st syscall.Stat_t
+		if err := syscall.Lstat(in.Text(), &st); err != nil {
+			fmt.Println(in.Text(), "none")
+			continue
+		}
+		link, _ := os.Readlink(in.Text())
+		content := ""
+		if st.Mode&syscall.S_IFMT == syscall.S_IFREG {
+			text, err := os.ReadFile(in.Text())
+			content = fmt.Sprintf("%x", sha256.Sum256(text))
+			if err != nil {
+				content = "unreadable"
+			}
+		}
+		size := st.Size
+		if st.Mode&syscall.S_IFMT == syscall.S_IFDIR {
+			size = 0
+		}
+		fmt.Println(in.Text(), fmt.Sprintf("%o %d:%d %d %d %q %s", st.Mode, st.Uid, st.Gid, size, st.Mtim.Sec, link, content))
+	}
 	return 0
 }
 

@@ -101,7 +101,10 @@ type HostFiles struct {
 	Drop          []string `yaml:"drop,omitempty"`
 	FollowLinks   *bool    `yaml:"follow_links,omitempty"`
 	IgnoreMissing bool     `yaml:"ignore_missing,omitempty"`
-	Freshness     string   `yaml:"freshness,omitempty"`
+	// Freshness is "default" (also when empty) or "strict": whether a change of size or mode in place is looked for, too.
+	Freshness string `yaml:"freshness,omitempty"`
+	// Strategy is "bind" or "layer"; "" leaves it to the planner.
+	Strategy string `yaml:"strategy,omitempty"`
 }
 
 // Env is the flake's policy for the environment: patterns (NAME, NAME*, *NAME) that are passed, or kept out, beside what

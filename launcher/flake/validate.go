@@ -81,6 +81,16 @@ func (f *Flake) validate(file string, top *yaml.Node) error {
 	default:
 		return fail(fmt.Sprintf("network is %q, not host or none", f.Network), "network")
 	}
+	switch f.HostFiles.Freshness {
+	case "", "default", "strict":
+	default:
+		return fail(fmt.Sprintf("host_files.freshness is %q, not default or strict", f.HostFiles.Freshness), "host_files", "freshness")
+	}
+	switch f.HostFiles.Strategy {
+	case "", "bind", "layer":
+	default:
+		return fail(fmt.Sprintf("host_files.strategy is %q, not bind or layer", f.HostFiles.Strategy), "host_files", "strategy")
+	}
 	if f.Workdir != "" && !path.IsAbs(f.Workdir) {
 		return fail("workdir must be absolute", "workdir")
 	}
@@ -102,7 +112,6 @@ func (f *Flake) Unsupported() string {
 		{"hostsystem", len(f.HostSystem) > 0},
 		{"host_files.ignore_missing", f.HostFiles.IgnoreMissing},
 		{"host_files.follow_links", f.HostFiles.FollowLinks != nil},
-		{"host_files.freshness", f.HostFiles.Freshness != ""},
 		{"entrypoint", len(f.Entrypoint) > 0},
 		{"mounts", len(f.Mounts) > 0},
 		{"devices", len(f.Devices) > 0},

@@ -237,7 +237,7 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 		return nil, err
 	}
 	// Last, since it writes: a refused request leaves nothing behind.
-	if err := c.place(p, host, layers, view); err != nil {
+	if err := c.place(p, req, host, layers, view); err != nil {
 		return nil, err
 	}
 	own, err := c.ownLayer(host.nodes, files, layers, view)
