@@ -37,6 +37,8 @@ var notTwice = map[string]string{
 	"TestRangeRemoval":                   "a user with a range",
 	"TestRangeOfRoot":                    "root alone",
 	"TestHostFilesOutOfReach":            "nothing is out of root's reach",
+	"TestIncludeOfRootsFlake":            "root and a user",
+	"TestIncludeWithRange":               "a user with a range",
 }
 
 func TestEveryTestRunsTwice(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"github.com/alecthomas/kong"
+	"golang.org/x/sys/unix"
 
 	"github.com/flake-launcher/flake-launcher/launcher"
 	"github.com/flake-launcher/flake-launcher/launcher/catalog"
@@ -163,8 +164,21 @@ func (s *session) catalog(store *rootfs.Store) (*catalog.Catalog, error) {
 		Ledger: store.LedgerDir(), Plans: store.PlansDir(),
 		Compiler: &compile.Compiler{
 			Store: store, Images: images, Settings: s.settingsFiles(), Searched: searched, HostRoot: "/", Launcher: link, Caller: s.caller(), Own: s.own(store),
+			Progress: s.progress(),
 		},
 	}, nil
+}
+
+// progress tells people at a terminal what they wait for; scripts get silence.
+func (s *session) progress() func(string) {
+	f, ok := s.Err.(*os.File)
+	if !ok {
+		return nil
+	}
+	if _, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS); err != nil {
+		return nil
+	}
+	return func(text string) { fmt.Fprintf(f, "flake-ctl: %s\n", text) }
 }
 
 // registrations is the directory that the caller registers in.

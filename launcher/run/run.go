@@ -98,6 +98,7 @@ func parse(args []string, stdout, stderr io.Writer) (*launcher.AdHoc, error) {
 		command = command[1:]
 	}
 	g.Writable = g.writable()
+	g.Absolute()
 	return &launcher.AdHoc{Base: g.Base, Layers: g.Layer, Image: g.Words[0], Flags: g.Common.Words(), Env: g.Env, Command: command}, nil
 }
 
