@@ -37,6 +37,7 @@ var notTwice = map[string]string{
 	"TestRangeRemoval":                   "a user with a range",
 	"TestRangeOfRoot":                    "root alone",
 	"TestHostFilesOutOfReach":            "nothing is out of root's reach",
+	"TestInstalledFiles":                 "no command of ours",
 	"TestIncludeOfRootsFlake":            "root and a user",
 	"TestIncludeWithRange":               "a user with a range",
 }
