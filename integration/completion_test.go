@@ -29,7 +29,7 @@ func TestInstalledFiles(t *testing.T) {
 	dir := t.TempDir()
 	installed(t, "install", dir)
 	for _, name := range []string{
-		"bin/flake-ctl", "share/bash-completion/completions/flake-ctl", "share/bash-completion/completions/flake-run",
+		"bin/flake-ctl", "share/man/man1/flake-ctl.1", "share/man/man1/flake-run.1", "share/bash-completion/completions/flake-ctl", "share/bash-completion/completions/flake-run",
 		"share/zsh/site-functions/_flake-ctl", "share/fish/vendor_completions.d/flake-ctl.fish", "share/fish/vendor_completions.d/flake-run.fish",
 	} {
 		if st, err := os.Stat(filepath.Join(dir, "usr", name)); err != nil || !st.Mode().IsRegular() {

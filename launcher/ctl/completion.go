@@ -8,6 +8,7 @@ import (
 
 	"github.com/flake-launcher/flake-launcher/launcher/catalog"
 	"github.com/flake-launcher/flake-launcher/launcher/completion"
+	"github.com/flake-launcher/flake-launcher/launcher/manual"
 	"github.com/flake-launcher/flake-launcher/launcher/plan"
 	"github.com/flake-launcher/flake-launcher/launcher/run"
 	"github.com/flake-launcher/flake-launcher/rootfs"
@@ -98,4 +99,19 @@ func (s *session) flakeNames() []string {
 		}
 	}
 	return names
+}
+
+// manCmd is what make install asks for man pages.
+type manCmd struct {
+	Program string `arg:"" enum:"flake-ctl,flake-run"`
+}
+
+// Run prints the page.
+func (c manCmd) Run(s *session) error {
+	parser, err := programs(c.Program)
+	if err != nil {
+		return err
+	}
+	other := map[string]string{"flake-ctl": "flake-run(1)", "flake-run": "flake-ctl(1)"}[c.Program]
+	return manual.Write(s.Out, parser.Model, Version, other, "podman(1)", "containers-registries.conf(5)")
 }

@@ -47,6 +47,7 @@ type grammar struct {
 
 	Completion completionCmd `cmd:"" help:"Print the completion script of a shell."`
 	Complete   completeCmd   `cmd:"" hidden:""`
+	Man        manCmd        `cmd:"" hidden:""`
 }
 
 // session is what the commands work on.
