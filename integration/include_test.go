@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/flake-launcher/flake-launcher/integration/fixture"
 )
@@ -43,7 +44,7 @@ func TestIncludeTar(t *testing.T) { fixture.Each(t, testIncludeTar) }
 
 func testIncludeTar(t *testing.T, by fixture.Caller) {
 	s := started(t, by)
-	s.Load(fixture.Delta(t, "delta", `dir etc`, `file etc/origin data="delta\n"`, `file opt/delta data="d\n"`))
+	s.Load(fixture.Delta(t, "delta", `dir etc`, `file etc/origin data="delta\n"`, `file opt/delta data="d\n"`, `file tmp/delta data="d\n"`))
 	// No parents are named, and lib is a link in the base.
 	one := archive(t, s, "one.tar", `file etc/origin data="one\n"`, `file lib/one data="l\n"`, `file usr/bin/setuid mode=4755 own=7:8 data="s\n"`,
 		`hard usr/bin/second to=usr/bin/setuid mode=4755 own=7:8`, `whiteout etc/base`, `link etc/link to=origin`, `file tmp/x data="t\n"`)
@@ -274,6 +275,44 @@ func testIncludeOfManyAtOnce(t *testing.T, by fixture.Caller) {
 	if left, _ := filepath.Glob(filepath.Join(s.Root, "tmp", "include-*")); len(left) != 0 {
 		t.Errorf("left over: %v", left)
 	}
+}
+
+func TestIncludeKilled(t *testing.T) { fixture.Each(t, testIncludeKilled) }
+
+func testIncludeKilled(t *testing.T, by fixture.Caller) {
+	s := started(t, by)
+	base := layerCount(t, s)
+	path := archive(t, s, "big.tar", `file opt/big size=80000000`, `file etc/origin data="big\n"`)
+	register := []string{"register", "--container", "probe", "--target", "/bin/probe", "--app", s.Link("big"), "--include-tar", path}
+	cmd := s.Command(t.Context(), s.Binary("flake-ctl"), register...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	leftovers := func() []string {
+		left, _ := filepath.Glob(filepath.Join(s.Root, "tmp", "include-*"))
+		return left
+	}
+	for len(leftovers()) == 0 && layerCount(t, s) == base {
+		time.Sleep(time.Millisecond)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err == nil {
+		t.Fatal("it was not killed in time")
+	}
+	if got := layerCount(t, s); got != base {
+		t.Errorf("%d layers of a killed process", got-base)
+	}
+	s.MustCtl(register...)
+	if res := s.MustApp("big", "cat", "/etc/origin"); res.Stdout != "big\n" {
+		t.Errorf("%v", res)
+	}
+	s.MustCtl("gc")
+	if left := leftovers(); len(left) != 0 {
+		t.Errorf("gc left %v", left)
+	}
+	s.MustApp("big", "exit", "0")
 }
 
 func TestIncludeRefuses(t *testing.T) { fixture.Each(t, testIncludeRefuses) }

@@ -29,15 +29,15 @@ type Source struct {
 }
 
 // maxWatch bounds what a start has to look at for one source: a stat each.
-const maxWatch = 1000
+const maxWatch = 250
 
 // State is what a source looks like, without its content.
 type State struct {
 	Source Source
 	// Watch are the paths whose inode, size and times tell a start, cheaply,
 	// that the source changed. Of a directory with all that is below these are
-	// all entries if there are at most 1000; otherwise only directories, the
-	// first 1000: a file that is edited in place is not noticed then.
+	// all entries if there are at most 250; otherwise only directories, the
+	// first 250: a file that is edited in place is not noticed then.
 	Watch []string
 
 	fingerprint string
