@@ -91,10 +91,8 @@ func (c *Catalog) wantedSources() (map[include.Source]want, error) {
 		if i.Err != nil {
 			return nil, fmt.Errorf("read what flake %q needs: %w", i.Name, i.Err)
 		}
-		if i.Shadowed {
-			continue
-		}
-		stale := c.usable(filepath.Join(c.Plans, plan.FileName(i.Name))) == nil
+		// A plan is the first flake's of that name; of root's layers others may use the second one's.
+		stale := i.Shadowed || c.usable(filepath.Join(c.Plans, plan.FileName(i.Name))) == nil
 		for _, s := range compile.Sources(i.Flake) {
 			out[s] = want{named: true, all: out[s].all || stale}
 		}
