@@ -6,6 +6,13 @@ MUSL_CC ?= $(shell command -v musl-gcc || command -v gcc)
 
 GO_MIN := $(shell awk '/^go /{print $$2}' go.mod)
 LIBEXEC = $(PREFIX)/libexec/flake-launcher
+# Where distributions look for the completions of bash, zsh and fish, and for man pages.
+SHARE = $(DESTDIR)$(PREFIX)/share
+BASH_DIR = $(SHARE)/bash-completion/completions
+ZSH_DIR = $(SHARE)/zsh/site-functions
+FISH_DIR = $(SHARE)/fish/vendor_completions.d
+MAN_DIR = $(SHARE)/man/man1
+SCRIPTS = launcher/completion/scripts
 # Plans are bound to the build that compiled them, so an unclean tree is named after its changes.
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo devel)$(shell git diff HEAD 2>/dev/null | grep -q . && git diff HEAD | sha1sum | cut -c1-8)
 # make 4.3 does not hand the PATH exported below to $(shell …).
@@ -90,11 +97,19 @@ install: build ## install into PREFIX (default /usr/local), below DESTDIR
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBEXEC)
 	install -m 0755 bin/flake-launcher bin/flake-run bin/flake-ctl $(DESTDIR)$(PREFIX)/bin
 	install -m 0755 bin/flake-engine $(DESTDIR)$(LIBEXEC)
+	install -d $(BASH_DIR) $(ZSH_DIR) $(FISH_DIR)
+	for name in flake-ctl flake-run; do \
+		install -m 0644 $(SCRIPTS)/flake-ctl.bash $(BASH_DIR)/$$name && \
+		install -m 0644 $(SCRIPTS)/flake-ctl.fish $(FISH_DIR)/$$name.fish || exit 1; done
+	install -m 0644 $(SCRIPTS)/_flake-ctl $(ZSH_DIR)
+	install -d $(MAN_DIR)
+	for name in flake-ctl flake-run; do bin/flake-ctl man $$name >$(MAN_DIR)/$$name.1 && chmod 0644 $(MAN_DIR)/$$name.1 || exit 1; done
 
 .PHONY: uninstall
 uninstall: ## remove what install put there; images and registrations stay
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,flake-launcher flake-run flake-ctl)
 	rm -rf $(DESTDIR)$(LIBEXEC)
+	rm -f $(addprefix $(BASH_DIR)/,flake-ctl flake-run) $(addprefix $(FISH_DIR)/,flake-ctl.fish flake-run.fish) $(ZSH_DIR)/_flake-ctl $(addprefix $(MAN_DIR)/,flake-ctl.1 flake-run.1)
 
 .PHONY: clean
 clean: ## remove what the build made

@@ -39,6 +39,9 @@ var notTwice = map[string]string{
 	"TestHostFilesOutOfReach":            "nothing is out of root's reach",
 	"TestAppCannotRegister":              "the user alone, over two stores",
 	"TestCurrentDirectoryOverRootsStore": "the user alone, over two stores",
+	"TestInstalledFiles":                 "no command of ours",
+	"TestIncludeOfRootsFlake":            "root and a user",
+	"TestIncludeWithRange":               "a user with a range",
 }
 
 func TestEveryTestRunsTwice(t *testing.T) {

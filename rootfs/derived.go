@@ -1,7 +1,17 @@
 package rootfs
 
-// ledgerDir holds one file for each link that we made on the host, see launcher/catalog.
-const ledgerDir = "ledger"
+import (
+	"fmt"
+	"path/filepath"
+)
+
+// Directories of the store that others fill.
+const (
+	// ledgerDir holds one file for each link that we made on the host, see launcher/catalog.
+	ledgerDir = "ledger"
+	// includesDir holds one file for each host file that layers were made of, see rootfs/include.
+	includesDir = "includes"
+)
 
 // LedgerDir is where the ledger of links lies. It is made by its first writer.
 func (s *Store) LedgerDir() string { return s.path(ledgerDir) }
@@ -16,4 +26,20 @@ func (s *Store) NameDirs() []string {
 // image's: not while a start is using it.
 func (s *Store) RetireHostLayer(name string) (removed bool, err error) {
 	return s.retire(s.path(hostLayersDir, escape(name)))
+}
+
+// IncludesDir is where it is kept which layers were made of which host files;
+// it may not exist yet.
+func (s *Store) IncludesDir() string { return s.path(includesDir) }
+
+// WriteInclude writes one file of that directory, atomically and durably. What
+// is in it is for rootfs/include to say.
+func (s *Store) WriteInclude(name string, data []byte) error {
+	if err := makeDir(s.path(includesDir), 0o755); err != nil {
+		return fmt.Errorf("make directory of includes: %w", err)
+	}
+	if err := s.writeSmall(filepath.Join(includesDir, escape(name)), string(data)); err != nil {
+		return fmt.Errorf("write include: %w", err)
+	}
+	return nil
 }

@@ -28,6 +28,9 @@ test|unshare|util-linux|util-linux|util-linux|util-linux|util-linux
 test|mount|mount|util-linux|util-linux|util-linux|mount
 test|newuidmap|uidmap|shadow-utils|shadow|shadow|shadow-uidmap
 test|ldd|libc-bin|glibc-common|glibc|glibc|musl-utils
+test|zsh|zsh|zsh|zsh|zsh|zsh
+test|fish|fish|fish|fish|fish|fish
+test|/usr/share/bash-completion/bash_completion|bash-completion|bash-completion|bash-completion|bash-completion|bash-completion
 real|debootstrap|debootstrap|debootstrap|debootstrap|debootstrap|debootstrap
 real|docker-registry|docker-registry|-|distribution-registry|-|docker-registry
 bench|debootstrap|debootstrap|debootstrap|debootstrap|debootstrap|debootstrap

@@ -11,7 +11,8 @@ import (
 )
 
 // Derived lists what can be deleted of the store's derived data: plans of flakes that are gone, plans that are
-// stale or damaged, and own layers that no other plan uses. All of it comes back when it is needed.
+// stale or damaged, own layers that no other plan uses, and records of host files that nothing includes any more. All of
+// it comes back when it is needed.
 func (c *Catalog) Derived() ([]string, error) {
 	plans, err := os.ReadDir(c.Plans)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -43,7 +44,11 @@ func (c *Catalog) Derived() ([]string, error) {
 			out = append(out, path)
 		}
 	}
-	return out, nil
+	includes, err := c.Includes()
+	if err != nil {
+		return nil, err
+	}
+	return append(out, includes.Records...), nil
 }
 
 // usable returns the plan at path if a start could use it as it is.

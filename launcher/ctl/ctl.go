@@ -11,6 +11,7 @@ import (
 	"strconv"
 
 	"github.com/alecthomas/kong"
+	"golang.org/x/sys/unix"
 
 	"github.com/flake-launcher/flake-launcher/launcher"
 	"github.com/flake-launcher/flake-launcher/launcher/catalog"
@@ -45,6 +46,10 @@ type grammar struct {
 	Ranges   rangesCmd   `cmd:"" hidden:""`
 	Podman   podmanCmd   `cmd:"" hidden:"" help:"Old spellings, as flake-pilot has them."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
+
+	Completion completionCmd `cmd:"" help:"Print the completion script of a shell."`
+	Complete   completeCmd   `cmd:"" hidden:""`
+	Man        manCmd        `cmd:"" hidden:""`
 }
 
 // session is what the commands work on.
@@ -167,7 +172,8 @@ func (s *session) catalog(store *rootfs.Store) (*catalog.Catalog, error) {
 		Ledger: store.LedgerDir(), Plans: store.PlansDir(),
 		Compiler: &compile.Compiler{
 			Store: store, Images: images, Settings: s.settingsFiles(), Searched: searched, HostRoot: "/", Launcher: link, Caller: s.caller(), Own: s.own(store),
-			Protect: s.protected(dir),
+			Protect:  s.protected(dir),
+			Progress: s.progress(),
 		},
 	}, nil
 }
@@ -179,6 +185,18 @@ func (s *session) protected(registrations string) []string {
 		out = append(out, filepath.Dir(file))
 	}
 	return out
+}
+
+// progress tells people at a terminal what they wait for; scripts get silence.
+func (s *session) progress() func(string) {
+	f, ok := s.Err.(*os.File)
+	if !ok {
+		return nil
+	}
+	if _, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS); err != nil {
+		return nil
+	}
+	return func(text string) { fmt.Fprintf(f, "flake-ctl: %s\n", text) }
 }
 
 // registrations is the directory that the caller registers in.

@@ -178,7 +178,7 @@ func (c gcCmd) Run(ctx context.Context, s *session) error {
 	return s.collect(ctx, store, cat, c.DryRun)
 }
 
-// roots are the digests that registrations need, for the collector.
+// roots are what registrations and plans need, for the collector.
 func roots(cat *catalog.Catalog) (gc.Roots, error) {
 	pins, err := cat.Pins()
 	if err != nil {
@@ -188,6 +188,11 @@ func roots(cat *catalog.Catalog) (gc.Roots, error) {
 	for d, flakes := range pins {
 		out.Flakes[digest.Digest(d)] = flakes
 	}
+	includes, err := cat.Includes()
+	if err != nil {
+		return gc.Roots{}, err
+	}
+	out.Layers = includes.Needed
 	return out, nil
 }
 

@@ -52,7 +52,27 @@ func (c removeCmd) Run(ctx context.Context, s *session) error {
 	if c.Container != "" {
 		return s.removeImage(ctx, store, cat, c.Container, c.Force)
 	}
-	return s.removeFlakes(cat, c.Apps)
+	return errors.Join(s.removeFlakes(cat, c.Apps), s.sweepIncludes(ctx, store, cat))
+}
+
+// sweepIncludes removes the layers made of host files that went with the last flake that included them.
+func (s *session) sweepIncludes(ctx context.Context, store *rootfs.Store, cat *catalog.Catalog) error {
+	includes, err := cat.Includes()
+	if err != nil || len(includes.Records)+len(includes.Stray) == 0 {
+		return err
+	}
+	needed, err := roots(cat)
+	if err != nil {
+		return err
+	}
+	needed.Again = func() (gc.Roots, error) { return roots(cat) }
+	if _, err := gc.RemoveLayers(ctx, store, includes.Stray, needed); err != nil {
+		return err
+	}
+	if _, err := cat.DeleteDerived(includes.Records); err != nil {
+		return err
+	}
+	return s.sweepRanges(ctx, store, cat.Compiler, false)
 }
 
 // removeFlakes removes one after the other; an unknown one does not keep the others from going.
@@ -98,6 +118,9 @@ func (s *session) removeImage(ctx context.Context, store *rootfs.Store, cat *cat
 		return &UsedError{inUse}
 	}
 	if err != nil {
+		return err
+	}
+	if err := s.sweepIncludes(ctx, store, cat); err != nil {
 		return err
 	}
 	derived, err := cat.Derived()

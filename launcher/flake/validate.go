@@ -91,6 +91,13 @@ func (f *Flake) validate(file string, top *yaml.Node) error {
 	default:
 		return fail(fmt.Sprintf("host_files.strategy is %q, not bind or layer", f.HostFiles.Strategy), "host_files", "strategy")
 	}
+	for key, paths := range map[string][]string{"tar": f.Include.Tar, "path": f.Include.Path} {
+		for _, p := range paths {
+			if !path.IsAbs(p) {
+				return fail(fmt.Sprintf("include.%s: %q is not an absolute path", key, p), "include", key)
+			}
+		}
+	}
 	if f.Workdir != "" && !path.IsAbs(f.Workdir) {
 		return fail("workdir must be absolute", "workdir")
 	}
@@ -107,8 +114,6 @@ func (f *Flake) Unsupported() string {
 		{"container.runtime.resume", f.Container.Runtime.Resume},
 		{"container.runtime.attach", f.Container.Runtime.Attach},
 		{"container.runtime.podman", len(f.Container.Runtime.Podman) > 0},
-		{"include.tar", len(f.Include.Tar) > 0},
-		{"include.path", len(f.Include.Path) > 0},
 		{"hostsystem", len(f.HostSystem) > 0},
 		{"host_files.ignore_missing", f.HostFiles.IgnoreMissing},
 		{"host_files.follow_links", f.HostFiles.FollowLinks != nil},

@@ -70,10 +70,13 @@ func Main(args []string, stdout, stderr io.Writer) (code int) {
 	return launcher.Run(*a)
 }
 
-// parse turns the words into a start. It panics with exitPanic after --help and --version.
-func parse(args []string, stdout, stderr io.Writer) (*launcher.AdHoc, error) {
-	var g grammar
-	parser, err := kong.New(&g,
+// NewParser is flake-run's command line, for who describes or completes it.
+func NewParser(stdout, stderr io.Writer) (*kong.Kong, error) {
+	return newParser(&grammar{}, stdout, stderr)
+}
+
+func newParser(g *grammar, stdout, stderr io.Writer) (*kong.Kong, error) {
+	parser, err := kong.New(g,
 		kong.Name("flake-run"),
 		kong.Description("Run a command in an image, without registering it."),
 		kong.Writers(stdout, stderr),
@@ -83,6 +86,16 @@ func parse(args []string, stdout, stderr io.Writer) (*launcher.AdHoc, error) {
 	)
 	if err != nil {
 		return nil, fmt.Errorf("build command line: %w", err)
+	}
+	return parser, nil
+}
+
+// parse turns the words into a start. It panics with exitPanic after --help and --version.
+func parse(args []string, stdout, stderr io.Writer) (*launcher.AdHoc, error) {
+	var g grammar
+	parser, err := newParser(&g, stdout, stderr)
+	if err != nil {
+		return nil, err
 	}
 	if _, err := parser.Parse(args); err != nil {
 		return nil, &usageError{err.Error()}
@@ -98,6 +111,7 @@ func parse(args []string, stdout, stderr io.Writer) (*launcher.AdHoc, error) {
 		command = command[1:]
 	}
 	g.Writable = g.writable()
+	g.Absolute()
 	return &launcher.AdHoc{Base: g.Base, Layers: g.Layer, Image: g.Words[0], Flags: g.Common.Words(), Env: g.Env, Command: command}, nil
 }
 

@@ -32,6 +32,8 @@ type Compiler struct {
 	Protect []string
 	// Own makes layers of Store that files have their images' owners in, by way of a range of ids. Nil: there is no way.
 	Own func(ctx context.Context, r *plan.Range, layers []string) error
+	// Progress is told what takes time. Nil: nobody.
+	Progress func(text string)
 	// Fetch gets an image that is not stored. Nil means: a missing image is an error.
 	Fetch func(ctx context.Context, name string) (*rootfs.Image, error)
 }
@@ -174,16 +176,6 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 	if err := checkStack(req, images); err != nil {
 		return nil, err
 	}
-	layers, err := rootfs.TrimOpaque(unique(stackDirs(images)))
-	if err != nil {
-		return nil, fmt.Errorf("open layers of %q: %w", req.Name, err)
-	}
-	view, err := rootfs.NewView(layers)
-	if err != nil {
-		return nil, fmt.Errorf("open layers of %q: %w", req.Name, err)
-	}
-	defer view.Close()
-
 	p := &plan.Plan{
 		Build: plan.Build, Kernel: plan.Kernel(), Name: req.Name, Writable: req.Writable, Store: c.Store.Root(), Cwd: "/",
 		PilotArguments: req.Flake.PilotArguments,
@@ -194,26 +186,39 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 	for _, i := range images {
 		p.Digests = append(p.Digests, i.Digest.String())
 	}
+	stack := mergeConfigs(images)
+	if err := c.ids(p, req, images, stack); err != nil {
+		return nil, err
+	}
+	p.Caller, p.User = uint32(c.Caller.UID), !c.Caller.Root() && p.Range == nil
+	includes, err := c.includes(ctx, p, req, images)
+	if err != nil {
+		return nil, err
+	}
+	layers, err := rootfs.TrimOpaque(includes.onTop(unique(stackDirs(images))))
+	if err != nil {
+		return nil, fmt.Errorf("open layers of %q: %w", req.Name, err)
+	}
+	view, err := rootfs.NewView(layers)
+	if err != nil {
+		return nil, fmt.Errorf("open layers of %q: %w", req.Name, err)
+	}
+	defer view.Close()
 	host, err := c.host(req, images, view)
 	if err != nil {
 		return nil, err
 	}
-	implied, err := impliedParents(images, layers, view)
+	implied, err := impliedParents(images, includes, layers, view)
 	if err != nil {
 		return nil, err
 	}
 	host.nodes = append(host.nodes, implied...)
-	stack := mergeConfigs(images)
 	if err := command(p, req, stack); err != nil {
 		return nil, err
 	}
 	if err := c.checkTarget(p, req, view, host); err != nil {
 		return nil, err
 	}
-	if err := c.ids(p, req, images, stack); err != nil {
-		return nil, err
-	}
-	p.Caller, p.User = uint32(c.Caller.UID), !c.Caller.Root() && p.Range == nil
 	if err := c.identity(p, req, stack, view); err != nil {
 		return nil, err
 	}
@@ -248,7 +253,7 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 		return nil, err
 	}
 	p.Lower = topFirst(layers, own)
-	p.Checks = slices.Concat(req.Checks, names, host.checks, c.rangeChecks(p, stack))
+	p.Checks = slices.Concat(req.Checks, names, includes.checks, host.checks, c.rangeChecks(p, stack))
 	if p.HostLayer != nil {
 		p.Checks = append(p.Checks, plan.NewCheck(p.HostLayer.Dir))
 	}
