@@ -27,6 +27,8 @@ test|/etc/ssl/certs/ca-certificates.crt,/etc/ssl/ca-bundle.pem,/etc/pki/tls/cert
 test|unshare|util-linux|util-linux|util-linux|util-linux|util-linux
 test|mount|mount|util-linux|util-linux|util-linux|mount
 test|newuidmap|uidmap|shadow-utils|shadow|shadow|shadow-uidmap
+test|sudo|sudo|sudo|sudo|sudo|sudo
+test|setpriv|util-linux|util-linux|util-linux|util-linux|setpriv
 test|ldd|libc-bin|glibc-common|glibc|glibc|musl-utils
 real|debootstrap|debootstrap|debootstrap|debootstrap|debootstrap|debootstrap
 real|docker-registry|docker-registry|-|distribution-registry|-|docker-registry
