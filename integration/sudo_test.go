@@ -72,7 +72,7 @@ func (m *sudoers) file(t *testing.T, name string, mode os.FileMode, text string)
 func (m *sudoers) with(t *testing.T, rules string, files ...string) *fixture.Sandbox {
 	t.Helper()
 	// Debian's own, and nothing of it is to stay on the machine.
-	text := "Defaults env_reset, use_pty, passwd_tries=1, lecture=never, !mailerpath, !syslog, timestampdir=" + m.dir + "/ts\n" +
+	text := "Defaults env_reset, use_pty, passwd_tries=1, lecture=never, !mailerpath, !syslog, !fqdn, timestampdir=" + m.dir + "/ts\n" +
 		"Defaults secure_path=\"/usr/sbin:/usr/bin:/sbin:/bin\"\n" + strings.ReplaceAll(rules, "LINK", m.link) + "\n"
 	over := map[string]string{"/etc/passwd": m.passwd, "/etc/sudoers": m.file(t, "sudoers", 0o440, text)}
 	for _, file := range files {
@@ -186,6 +186,7 @@ func TestSudoRefused(t *testing.T) {
 		"broken sudoers":          {"alice ALL=(root", nil, []string{"sudo refuses", "syntax error", "`sudo LINK`"}},
 		"without its rights":      {"alice ALL=(root) NOPASSWD: LINK", []string{"/usr/bin/sudo=PLAIN"}, []string{"sudo refuses", "setuid"}},
 		"not installed":           {"alice ALL=(root) NOPASSWD: LINK", []string{"/usr/bin/sudo=/dev/null"}, []string{"not installed", "install sudo"}},
+		"a host without a name":   {"", []string{"/usr/bin/sudo=NAMELESS"}, []string{"sudo refuses: a password is required", "terminal"}},
 		"no account of this name": {"alice ALL=(root) NOPASSWD: LINK", []string{"/etc/passwd=NOBODY"}, []string{"sudo refuses", "passwd database"}},
 	} {
 		t.Run(behaviour, func(t *testing.T) {
@@ -197,6 +198,9 @@ func TestSudoRefused(t *testing.T) {
 						t.Fatal(err)
 					}
 					test.files[n] = name + "=" + m.file(t, "plain", 0o755, string(text))
+				case "NAMELESS":
+					text := "#!/bin/sh\necho 'sudo: unable to resolve host box: Name or service not known' >&2\necho 'sudo: a password is required' >&2\nexit 1\n"
+					test.files[n] = name + "=" + m.file(t, "nameless", 0o755, text)
 				case "NOBODY":
 					test.files[n] = name + "=" + m.file(t, "nobody", 0o644, "root:x:0:0:root:/root:/bin/sh\n")
 				}

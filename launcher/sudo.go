@@ -79,12 +79,19 @@ func sudoRefuses(sudo string, env, command []string) (string, error) {
 	if exit := (*exec.ExitError)(nil); err == nil || !errors.As(err, &exit) {
 		return "", err
 	}
-	// The first line is the cause. `sudo: ` is before it unless it is about the user or about sudoers.
-	cause, _, _ := strings.Cut(strings.TrimSpace(says.String()), "\n")
-	if cause = strings.TrimPrefix(cause, "sudo: "); cause == "" {
-		return notAllowed, nil
+	return sudoCause(says.String()), nil
+}
+
+// sudoCause is the first line of what sudo said: what follows explains it. A host whose name nobody knows keeps sudo from
+// nothing, and it complains each time.
+func sudoCause(says string) string {
+	for line := range strings.Lines(says) {
+		line = strings.TrimPrefix(strings.TrimSpace(line), "sudo: ")
+		if line != "" && !strings.HasPrefix(line, "unable to resolve host") {
+			return line
+		}
 	}
-	return cause, nil
+	return notAllowed
 }
 
 func sudoRemedy(link, reason string) string {
