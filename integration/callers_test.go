@@ -30,6 +30,7 @@ var notTwice = map[string]string{
 	"TestRegistrationOfAStoreOutOfReach": "root and a user",
 	"TestHomes":                          "a user over root's store",
 	"TestUserNamespacesBarred":           "root needs none",
+	"TestUserNamespacesFiltered":         "root needs none",
 	"TestRange":                          "a user with a range",
 	"TestRangeSeesNoMore":                "a user with a range",
 	"TestRangeByImageUser":               "a user with a range",
