@@ -1,11 +1,12 @@
 #!/bin/sh
 # Installs what building, testing, the demo and the benchmarks need from the distribution.
 #
-#   deps.sh [--optional] GROUP...      GROUP: build test real bench
+#   deps.sh [--optional] GROUP...      GROUP: build test real vm bench
 #
 #   build   C compilers for the engine's half in C and the static init, libseccomp
 #   test    what the tests of the commands call
 #   real    what the real-image suite is built with and pulls from
+#   vm      what the tests in virtual machines boot with; the kernel they get by themselves
 #   bench   the programs that the benchmarks compare with
 #
 # Looks first, in milliseconds, and is silent when all is there. Otherwise it says what it installs
@@ -32,6 +33,10 @@ test|setpriv|util-linux|util-linux|util-linux|util-linux|setpriv
 test|ldd|libc-bin|glibc-common|glibc|glibc|musl-utils
 real|debootstrap|debootstrap|debootstrap|debootstrap|debootstrap|debootstrap
 real|docker-registry|docker-registry|-|distribution-registry|-|docker-registry
+vm|qemu-system-x86_64|qemu-system-x86|qemu-system-x86-core|qemu-x86|qemu-system-x86|qemu-system-x86_64
+vm|busybox|busybox-static|busybox|busybox-static|busybox|busybox-static
+vm|apparmor_parser|apparmor|-|apparmor-parser|apparmor|apparmor
+vm|mkfs.ext4|e2fsprogs|e2fsprogs|e2fsprogs|e2fsprogs|e2fsprogs
 bench|debootstrap|debootstrap|debootstrap|debootstrap|debootstrap|debootstrap
 bench|docker-registry|docker-registry|-|distribution-registry|-|docker-registry
 bench|bwrap|bubblewrap|bubblewrap|bubblewrap|bubblewrap|bubblewrap
@@ -60,7 +65,7 @@ optional= groups=
 for arg in "$@"; do
 	case $arg in
 	--optional) optional=yes ;;
-	build | test | real | bench) groups="$groups $arg" ;;
+	build | test | real | vm | bench) groups="$groups $arg" ;;
 	*) usage ;;
 	esac
 done
