@@ -110,6 +110,8 @@ static const char *barred(uint32_t op, int err)
 	}
 	if (knob_is("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", '1'))
 		return "AppArmor bars it: install our profile, or `sysctl kernel.apparmor_restrict_unprivileged_userns=0` as root";
+	if (op == OP_USERNS && err == EACCES && knob_is("/sys/module/apparmor/parameters/enabled", 'Y'))
+		return "AppArmor bars it: install our profile, or allow `userns,` in the one that /proc/self/attr/current names";
 	return NULL;
 }
 
