@@ -67,8 +67,9 @@ test-unit: go-version ## run the quick tests of the packages, without the end-to
 	$(TEST) $$($(GO) list ./... | grep -v /integration)
 
 .PHONY: test-long
-test-long: go-version deps-test programs ## run all tests with the race detector, and the fuzzers for a while
-	CGO_ENABLED=1 $(TEST) -race -timeout 60m -p 1 ./...
+test-long: go-version deps-test programs ## run all tests with the race detector, and those in virtual machines
+	@integration/hack/deps.sh --optional vm
+	FLAKE_TEST_VM=1 CGO_ENABLED=1 $(TEST) -race -timeout 60m -p 1 ./...
 
 .PHONY: bench
 bench: go-version build ## compare with podman, runc, crun and bubblewrap (installs what is missing)

@@ -6,7 +6,7 @@
 #   build   C compilers for the engine's half in C and the static init, libseccomp
 #   test    what the tests of the commands call
 #   real    what the real-image suite is built with and pulls from
-#   vm      what the tests in virtual machines boot with; the kernel they get by themselves
+#   vm      what the tests in virtual machines boot with; kernels and programs for inside they get by themselves
 #   bench   the programs that the benchmarks compare with
 #
 # Looks first, in milliseconds, and is silent when all is there. Otherwise it says what it installs
@@ -34,9 +34,7 @@ test|ldd|libc-bin|glibc-common|glibc|glibc|musl-utils
 real|debootstrap|debootstrap|debootstrap|debootstrap|debootstrap|debootstrap
 real|docker-registry|docker-registry|-|distribution-registry|-|docker-registry
 vm|qemu-system-x86_64|qemu-system-x86|qemu-system-x86-core|qemu-x86|qemu-system-x86|qemu-system-x86_64
-vm|busybox|busybox-static|busybox|busybox-static|busybox|busybox-static
-vm|apparmor_parser|apparmor|-|apparmor-parser|apparmor|apparmor
-vm|mkfs.ext4|e2fsprogs|e2fsprogs|e2fsprogs|e2fsprogs|e2fsprogs
+vm|xz|xz-utils|xz|xz|xz|xz
 bench|debootstrap|debootstrap|debootstrap|debootstrap|debootstrap|debootstrap
 bench|docker-registry|docker-registry|-|distribution-registry|-|docker-registry
 bench|bwrap|bubblewrap|bubblewrap|bubblewrap|bubblewrap|bubblewrap
