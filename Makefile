@@ -74,8 +74,9 @@ test-unit: go-version ## run the quick tests of the packages, without the end-to
 	$(TEST) $$($(GO) list ./... | grep -v /integration)
 
 .PHONY: test-long
-test-long: go-version deps-test programs ## run all tests with the race detector, and the fuzzers for a while
-	CGO_ENABLED=1 $(TEST) -race -timeout 60m -p 1 ./...
+test-long: go-version deps-test programs ## run all tests with the race detector, and those in virtual machines
+	@integration/hack/deps.sh --optional vm
+	FLAKE_TEST_VM=1 CGO_ENABLED=1 $(TEST) -race -timeout 60m -p 1 ./...
 
 .PHONY: bench
 bench: go-version build ## compare with podman, runc, crun and bubblewrap (installs what is missing)
@@ -83,10 +84,20 @@ bench: go-version build ## compare with podman, runc, crun and bubblewrap (insta
 	$(GO) run -tags $(TAGS) ./integration/bench
 
 .PHONY: lint
-lint: go-version ## run gofmt, go vet and staticcheck
+lint: go-version lint-arm64 ## run gofmt, go vet and staticcheck, and see that it compiles for arm64
 	@test -z "$$(gofmt -l cmd launcher overlay rootfs hostlink nsexec integration)" || { gofmt -l . ; echo "gofmt: run make fmt" >&2; exit 1; }
 	GOFLAGS="-tags=$(TAGS)" $(GO) vet ./...
 	GOFLAGS="-tags=$(TAGS)" $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+
+# What of the programs no cgo is needed for, and the C program.
+.PHONY: lint-arm64
+lint-arm64: go-version
+	@integration/hack/deps.sh --optional lint
+	GOFLAGS="-tags=$(TAGS)" GOARCH=arm64 CGO_ENABLED=0 $(GO) vet ./cmd/flake-launcher ./cmd/flake-run
+	@if [ -e /usr/aarch64-linux-gnu/include/stdlib.h ]; then \
+	out=$$(mktemp) && trap 'rm -f "$$out"' EXIT && set -x && \
+	aarch64-linux-gnu-gcc -std=gnu11 -static -Os -Wall -Wextra -Werror -o "$$out" nsexec/init/*.c; \
+	else echo "lint: SKIPPED: nsexec/init for arm64: no cross compiler with a C library" >&2; fi
 
 .PHONY: fmt
 fmt: ## format the Go files

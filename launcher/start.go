@@ -111,7 +111,7 @@ func (l *launcher) launch(speaker, planFile string, compile []string, v plan.Inv
 	}
 	defer f.Close()
 	if p.Sudo {
-		return execSudo(p.Entrypoint[0], v.Args, ask.environ())
+		return execSudo(p, v, ask.environ())
 	}
 	if p.PilotArguments {
 		var more Pilot

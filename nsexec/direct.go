@@ -130,7 +130,7 @@ func (e *DirectError) Unwrap() error { return e.Err }
 // Remedy tells the user what to do about it.
 func (e *DirectError) Remedy() string {
 	if e.Err == unix.EACCES || e.Err == unix.EPERM {
-		return "let programs run from memory (sysctl vm.memfd_noexec), or use `engine: libcontainer`"
+		return "let programs run from memory (sysctl vm.memfd_noexec; where AppArmor confines you, our profile), or use `engine: libcontainer`"
 	}
 	return "free memory, or check the limits of the session"
 }

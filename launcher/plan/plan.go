@@ -39,8 +39,8 @@ type Plan struct {
 	// Digests are the manifest digests of the stack, base first.
 	Digests []string
 
-	// Sudo says that the flake asks for root and the caller is not: Entrypoint is then the link to call by sudo, and
-	// the rest of the plan is empty.
+	// Sudo says that the flake asks for root and the caller is not: Entrypoint is then the link to call by sudo, Pass
+	// is what sudo gets of the environment, and the rest of the plan is empty.
 	Sudo bool
 
 	// Lower are the layer directories, topmost first, as overlayfs wants them.

@@ -6,6 +6,7 @@
  * can't be executed they are those of nsexec.ExecError, and a test compares them.
  */
 #include "ops.h"
+#include <sys/prctl.h>
 
 const char *speaker, *command;
 int is_outer, own_userns;
@@ -87,24 +88,42 @@ static int knob_is(const char *path, char value)
 	return is;
 }
 
+/* Somebody's filter on system calls, as long as ours is not loaded. */
+static int filtered(void)
+{
+	return prctl(PR_GET_SECCOMP, 0, 0, 0, 0) == 2;
+}
+
 /* Why an ordinary user gets no namespace of users, or none that is of use. */
-static const char *barred(void)
+static const char *barred(uint32_t op, int err)
 {
 	if (knob_is("/proc/sys/kernel/unprivileged_userns_clone", '0'))
 		return "let users make namespaces: `sysctl kernel.unprivileged_userns_clone=1` as root";
 	if (knob_is("/proc/sys/user/max_user_namespaces", '0'))
 		return "let users make namespaces: `sysctl user.max_user_namespaces=15000` as root";
+	if ((op == OP_USERNS || op == OP_CLONE) && err != ENOSPC) {
+		if (err == EACCES && knob_is("/sys/fs/selinux/enforce", '1'))
+			return "SELinux bars it: allow `user_namespace create` for the type that `ausearch -m avc` names";
+		if (filtered())
+			return "a seccomp filter bars it (Seccomp in /proc/self/status): run outside of other containers and sandboxes, or let "
+			       "the outer one make namespaces (docker, podman: --security-opt seccomp=unconfined; systemd: RestrictNamespaces=no)";
+	}
 	if (knob_is("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", '1'))
 		return "AppArmor bars it: install our profile, or `sysctl kernel.apparmor_restrict_unprivileged_userns=0` as root";
+	if (op == OP_USERNS && err == EACCES && knob_is("/sys/module/apparmor/parameters/enabled", 'Y'))
+		return "AppArmor bars it: install our profile, or allow `userns,` in the one that /proc/self/attr/current names";
 	return NULL;
 }
 
 static const char *remedy(uint32_t op, int err)
 {
-	const char *why = own_userns && op != OP_RANGE && (err == EPERM || err == EACCES || err == ENOSPC) ? barred() : NULL;
+	const char *why = own_userns && op != OP_RANGE && (err == EPERM || err == EACCES || err == ENOSPC) ? barred(op, err) : NULL;
 
 	if (why)
 		return why;
+	if (err == ENOSYS && filtered())
+		return "a seccomp filter may bar it (Seccomp in /proc/self/status): run outside of other containers and sandboxes, "
+		       "or use a kernel of version 5.12 or newer";
 	if (err == ENOSYS)
 		return "use a kernel of version 5.12 or newer, or `engine: libcontainer`";
 	if (err == ENOSPC && (op == OP_USERNS || op == OP_CLONE))

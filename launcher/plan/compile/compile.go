@@ -112,21 +112,9 @@ func (c *Compiler) Flake(ctx context.Context, name string) (*Result, error) {
 	}
 	req.Checks = checks
 	if f.Container.Runtime.RunAs == "root" && c.Caller.UID != 0 {
-		return c.asRoot(name, f.Container.HostAppPath, checks)
+		return c.asRoot(name, file, f.Container.HostAppPath, checks)
 	}
 	return c.compileTo(ctx, req, filepath.Join(c.Store.PlansDir(), plan.FileName(name, c.Caller.Home)))
-}
-
-// asRoot makes the plan of a flake that only root starts: for anybody else it says no more than what to hand to sudo.
-func (c *Compiler) asRoot(name, link string, checks []plan.Check) (*Result, error) {
-	p := &plan.Plan{
-		Build: plan.Build, Kernel: plan.Kernel(), Name: name, Searched: c.Searched, Caller: uint32(c.Caller.UID),
-		Sudo: true, Entrypoint: []string{link}, Checks: checks,
-	}
-	if err := os.MkdirAll(c.Store.PlansDir(), 0o755); err != nil {
-		return nil, fmt.Errorf("make directory of plans: %w", err)
-	}
-	return &Result{Plan: p}, p.Write(filepath.Join(c.Store.PlansDir(), plan.FileName(name, c.Caller.Home)))
 }
 
 // AdHoc compiles a stack that nothing registers and writes its plan under the given file name.
