@@ -38,6 +38,25 @@ type Source struct {
 	Origin   string // the image's name, for reports
 	Kind     string // "removed"
 	Manifest Manifest
+	// Barred says why nothing of it counts: each entry is skipped for that reason. "": all may count.
+	Barred string
+	// Refuse says why the source may not have a file of the host, "" if it may. Keep patterns do not overrule it. nil:
+	// it may have all.
+	Refuse func(HostFile) string
+}
+
+// ListLink is the kind of source of an entry that a symlink led to, see Request.FollowLinks.
+const ListLink = "link"
+
+// HostFile is a file of the host that a source asks for. The paths are relative to the root, without a leading slash.
+type HostFile struct {
+	Path   string // as the source has it
+	Source string // where that is on the host, directories that are symlinks resolved
+	Target string // where it would be in the app's root
+	Kind   Kind
+	// Public says that every user of the host can reach and read it. A symlink, or a directory, whose content is never
+	// linked, has to be reached only.
+	Public bool
 }
 
 // Request is what [Resolve] works on. The zero value of each field but Image
@@ -49,6 +68,8 @@ type Request struct {
 	Provided []string // paths that the launcher fills in itself, with what is below them
 	Keep     []string // patterns: link these although they are noise or match Drop
 	Drop     []string // patterns: treat these as noise
+	// FollowLinks links the targets of symlinks, too, that only the host has: see decisions/0006.
+	FollowLinks bool
 }
 
 // Plan is what has to be done to give an app its host files. It depends on
@@ -110,6 +131,8 @@ type Linked struct {
 	Kind   Kind
 	Origin string
 	Line   int
+	List   string // the kind of its source, or ListLink
+	For    string // of ListLink the entry that led to it
 }
 
 // Cause says why an entry was left out.
@@ -125,6 +148,7 @@ const (
 	CauseType       Cause = "type"       // FIFO or device
 	CauseConflict   Cause = "conflict"   // would hide or contradict other files
 	CauseUnreadable Cause = "unreadable" // host or image can't be looked at there
+	CausePolicy     Cause = "policy"     // its source may not ask for it
 	CauseRefused    Cause = "refused"    // never linked, whatever the flake says
 )
 
@@ -135,6 +159,7 @@ type Skip struct {
 	Line   int
 	Cause  Cause
 	Reason string
+	List   string // as in Linked
 }
 
 // Replaced is a place where the own layer changes the type of what the image has.
@@ -154,4 +179,5 @@ type Dangling struct {
 	Missing string // the first path on its way that the app's root lacks and the host has
 	Origin  string
 	Line    int
+	Reason  string // why that was not linked as well
 }

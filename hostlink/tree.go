@@ -203,6 +203,17 @@ func (h *hostTree) lstat(path string) (stat, error) {
 	return st, nil
 }
 
+// public says whether every user of the host can read what lies there; of symlinks and directories, whether he can
+// reach it. Access control lists don't count.
+func (h *hostTree) public(p place) bool {
+	for _, dir := range parents(p.path) {
+		if st, err := h.lstat(dir); err != nil || st.mode&0o001 == 0 {
+			return false
+		}
+	}
+	return p.st.kind == KindSymlink || p.st.kind == KindDir || p.st.mode&0o004 != 0
+}
+
 func (h *hostTree) readlink(path string) (string, error) { return os.Readlink(h.abs(path)) }
 
 // picture is the app's root as it will look: the image with the links and nodes

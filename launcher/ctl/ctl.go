@@ -17,6 +17,7 @@ import (
 	"github.com/flake-launcher/flake-launcher/launcher/catalog"
 	"github.com/flake-launcher/flake-launcher/launcher/plan"
 	"github.com/flake-launcher/flake-launcher/launcher/plan/compile"
+	"github.com/flake-launcher/flake-launcher/launcher/policy"
 	"github.com/flake-launcher/flake-launcher/rootfs"
 )
 
@@ -171,7 +172,7 @@ func (s *session) catalog(store *rootfs.Store) (*catalog.Catalog, error) {
 		Dir: dir, Searched: searched, Launcher: link,
 		Ledger: store.LedgerDir(), Plans: store.PlansDir(),
 		Compiler: &compile.Compiler{
-			Store: store, Images: images, Settings: s.settingsFiles(), Searched: searched, HostRoot: "/", Launcher: link, Caller: s.caller(), Own: s.own(store),
+			Store: store, Images: images, Settings: s.settingsFiles(), Searched: searched, HostRoot: "/", Policy: policy.File, Launcher: link, Caller: s.caller(), Own: s.own(store),
 			Protect:  s.protected(dir),
 			Progress: s.progress(),
 		},

@@ -116,7 +116,6 @@ func (f *Flake) Unsupported() string {
 		{"container.runtime.podman", len(f.Container.Runtime.Podman) > 0},
 		{"hostsystem", len(f.HostSystem) > 0},
 		{"host_files.ignore_missing", f.HostFiles.IgnoreMissing},
-		{"host_files.follow_links", f.HostFiles.FollowLinks != nil},
 		{"entrypoint", len(f.Entrypoint) > 0},
 		{"mounts", len(f.Mounts) > 0},
 		{"devices", len(f.Devices) > 0},

@@ -1,7 +1,6 @@
 package compile
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -16,11 +15,9 @@ import (
 
 	"github.com/flake-launcher/flake-launcher/hostlink"
 	"github.com/flake-launcher/flake-launcher/launcher/plan"
+	"github.com/flake-launcher/flake-launcher/launcher/policy"
 	"github.com/flake-launcher/flake-launcher/rootfs"
 )
-
-// maxManifest bounds a manifest that is read into memory; hostlink bounds its lines.
-const maxManifest = 64 << 20
 
 // mountPoints are directories that every container has; missing ones come with the flake's own layer, since
 // the root may be mounted read-only.
@@ -38,6 +35,7 @@ type HostReport struct {
 	Linked   []hostlink.Linked
 	Skipped  []hostlink.Skip
 	Dangling []hostlink.Dangling
+	Replaced []hostlink.Replaced
 	// Unreadable are linked files of the host that the caller may not read: the app could not either.
 	Unreadable []string
 	// Bound says why a file has a mount of its own, by its place; NoLayer why there is no host layer though there were
@@ -101,16 +99,29 @@ func (c *Compiler) host(req Request, images []rootfs.Stored, view *rootfs.View) 
 }
 
 func (c *Compiler) removed(out *hostFiles, req Request, images []rootfs.Stored, view *rootfs.View) error {
+	if c.Policy != "" {
+		out.checks = append(out.checks, plan.NewCheck(c.Policy))
+	}
+	pol, err := policy.Read(c.Policy)
+	if err != nil {
+		return err
+	}
 	var sources []hostlink.Source
 	for n, img := range images {
 		src, err := manifests(req.Images[n], img)
 		if err != nil {
 			return err
 		}
-		sources = append(sources, src...)
+		rules := pol.For(policyImage(req.Images[n], img))
+		for _, s := range src {
+			s.Refuse = rules.Refuse
+			_, s.Barred = rules.AllowsHostFiles()
+			sources = append(sources, s)
+		}
 	}
 	res, err := hostlink.Resolve(hostlink.Request{
 		Sources: sources, HostRoot: c.HostRoot, Image: view, Provided: provided(), Keep: req.Keep, Drop: req.Drop,
+		FollowLinks: req.followLinks(),
 	})
 	if err != nil {
 		return fmt.Errorf("resolve host files of %q: %w", req.Name, err)
@@ -120,7 +131,9 @@ func (c *Compiler) removed(out *hostFiles, req Request, images []rootfs.Stored, 
 	for _, dir := range res.Watch {
 		out.checks = append(out.checks, plan.NewCheck(dir))
 	}
-	out.report = HostReport{Linked: res.Linked, Skipped: res.Skipped, Dangling: res.Dangling, Unreadable: unreadable(res.Linked)}
+	out.report = HostReport{
+		Linked: res.Linked, Skipped: res.Skipped, Dangling: res.Dangling, Replaced: res.Replaced, Unreadable: unreadable(res.Linked),
+	}
 	return nil
 }
 
@@ -171,18 +184,14 @@ func manifests(name string, img rootfs.Stored) ([]hostlink.Source, error) {
 	}
 	var out []hostlink.Source
 	for _, path := range hostlink.RemovedManifests {
-		b, err := view.ReadFile(path, maxManifest)
+		m, err := manifest(view, path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
 			return nil, fmt.Errorf("read %s of image %q: %w", path, name, err)
 		}
-		m, err := hostlink.ParseManifest(bytes.NewReader(b))
-		if err != nil {
-			return nil, fmt.Errorf("parse %s of image %q: %w", path, name, err)
-		}
-		out = append(out, hostlink.Source{Origin: name, Kind: "removed", Manifest: m})
+		out = append(out, hostlink.Source{Origin: name, Kind: hostlink.ListRemoved, Manifest: m})
 	}
 	return out, nil
 }
