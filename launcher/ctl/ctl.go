@@ -40,6 +40,7 @@ type grammar struct {
 	Register registerCmd `cmd:"" help:"Make a command on the host that runs inside an image."`
 	List     listCmd     `cmd:"" help:"List the registered flakes."`
 	Images   imagesCmd   `cmd:"" help:"List the stored images."`
+	Explain  explainCmd  `cmd:"" help:"Tell where the files of an app come from, and why."`
 	Remove   removeCmd   `cmd:"" help:"Remove flakes, or an image with all that only it needs."`
 	Import   importCmd   `cmd:"" help:"Take over what is registered with flake-pilot, or give it back."`
 	GC       gcCmd       `cmd:"" name:"gc" help:"Delete what nothing needs any more."`
