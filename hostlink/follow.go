@@ -63,7 +63,7 @@ func (b *builder) follow(l Linked, src *Source, missing string) string {
 		return "a directory on the host: what it holds is not linked"
 	}
 	linked, skipped := len(b.plan.Linked), len(b.plan.Skipped)
-	b.add(origin{src: src, list: ListLink, path: missing, line: l.Line, by: l.Path})
+	b.add(origin{src: src, from: SourceLink, path: missing, line: l.Line, by: l.Path})
 	if len(b.plan.Linked) > linked {
 		return ""
 	}

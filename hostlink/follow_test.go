@@ -63,7 +63,7 @@ func TestFollowLinks(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			host, image := grow(t, c.host...), grow(t, c.image...)
 			plan, err := Resolve(Request{
-				Sources:  []Source{{Origin: "app", Kind: ListRemoved, Manifest: manifest(t, c.lines...)}},
+				Sources:  []Source{{Origin: "app", Kind: SourceRemoved, Manifest: manifest(t, c.lines...)}},
 				HostRoot: host, Image: dirImage{t, image}, Drop: c.drop, FollowLinks: true,
 			})
 			if err != nil {
@@ -84,13 +84,13 @@ func TestFollowLinks(t *testing.T) {
 
 func TestFollowedLinksSayWhatLedToThem(t *testing.T) {
 	plan, err := Resolve(Request{
-		Sources:  []Source{{Origin: "app", Kind: ListRemoved, Manifest: manifest(t, "", "etc/ssl/certs/2.0")}},
+		Sources:  []Source{{Origin: "app", Kind: SourceRemoved, Manifest: manifest(t, "", "etc/ssl/certs/2.0")}},
 		HostRoot: grow(t, certs...), Image: dirImage{t, grow(t)}, FollowLinks: true,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l := plan.Linked[1]; l.List != ListLink || l.For != "etc/ssl/certs/2.0" || l.Line != 2 || l.Origin != "app" {
+	if l := plan.Linked[1]; l.From != SourceLink || l.For != "etc/ssl/certs/2.0" || l.Line != 2 || l.Origin != "app" {
 		t.Errorf("%+v", l)
 	}
 }
@@ -111,8 +111,8 @@ func TestRefusedBySource(t *testing.T) {
 	lines := []string{"usr/open", "usr/secret", "etc/closed/x", "usr/link", "usr/x/link", "usr/none"}
 	plan, err := Resolve(Request{
 		Sources: []Source{
-			{Origin: "some", Kind: ListRemoved, Manifest: manifest(t, lines...), Refuse: refuse},
-			{Origin: "none", Kind: ListRemoved, Manifest: manifest(t, "usr/open", "etc/hosts", "../x"), Barred: "barred"},
+			{Origin: "some", Kind: SourceRemoved, Manifest: manifest(t, lines...), Refuse: refuse},
+			{Origin: "none", Kind: SourceRemoved, Manifest: manifest(t, "usr/open", "etc/hosts", "../x"), Barred: "barred"},
 		},
 		HostRoot: host, Image: dirImage{t, grow(t, "d usr/x")}, Keep: []string{"**"}, FollowLinks: true,
 	})
@@ -161,7 +161,7 @@ func TestRealManifests(t *testing.T) {
 			m := readSample(t, name)
 			host := grow(t, debian(m)...)
 			plan, err := Resolve(Request{
-				Sources:  []Source{{Origin: "app", Kind: ListRemoved, Manifest: m}},
+				Sources:  []Source{{Origin: "app", Kind: SourceRemoved, Manifest: m}},
 				HostRoot: host, Image: dirImage{t, grow(t, want.image...)}, Provided: []string{"/etc/hosts", "/etc/resolv.conf"}, FollowLinks: true,
 			})
 			if err != nil {
@@ -172,7 +172,7 @@ func TestRealManifests(t *testing.T) {
 				skipped[s.Reason]++
 			}
 			for _, l := range plan.Linked {
-				if l.List == ListLink {
+				if l.From == SourceLink {
 					followed++
 				}
 			}

@@ -34,9 +34,6 @@ type Manifest struct {
 	Refused []Skip // lines that name nothing below the root
 }
 
-// ListRemoved is the Kind of a [Source] that is a manifest of removed files.
-const ListRemoved = "removed"
-
 // SystemFiles is the script by which rpm images ask for host files.
 const SystemFiles = "/systemfiles"
 

@@ -33,10 +33,19 @@ type Image interface {
 	Readlink(path string) (string, error)
 }
 
+// What a manifest was made from.
+const (
+	SourceRemoved = "removed"     // an image's list of files
+	SourceScript  = "systemfiles" // an image's script that lists packages, or files
+	SourcePackage = "package"     // a package of the host that the flake names
+	SourceLibrary = "library"     // what the files of such a package need
+	SourceLink    = "link"        // of no manifest: what a symlink leads to, see Request.FollowLinks
+)
+
 // Source is one manifest with where it comes from.
 type Source struct {
-	Origin   string // the image's name, for reports
-	Kind     string // "removed"
+	Origin   string // the image's or package's name, for reports
+	Kind     string // one of Source*
 	Manifest Manifest
 	// Barred says why nothing of it counts: each entry is skipped for that reason. "": all may count.
 	Barred string
@@ -44,9 +53,6 @@ type Source struct {
 	// it may have all.
 	Refuse func(HostFile) string
 }
-
-// ListLink is the kind of source of an entry that a symlink led to, see Request.FollowLinks.
-const ListLink = "link"
 
 // HostFile is a file of the host that a source asks for. The paths are relative to the root, without a leading slash.
 type HostFile struct {
@@ -130,9 +136,9 @@ type Linked struct {
 	Source string // absolute path on the host
 	Kind   Kind
 	Origin string
+	From   string // the Source's Kind
 	Line   int
-	List   string // the kind of its source, or ListLink
-	For    string // of ListLink the entry that led to it
+	For    string // of SourceLink the entry that led to it
 }
 
 // Cause says why an entry was left out.
@@ -159,7 +165,7 @@ type Skip struct {
 	Line   int
 	Cause  Cause
 	Reason string
-	List   string // as in Linked
+	From   string // as in Linked
 }
 
 // Replaced is a place where the own layer changes the type of what the image has.

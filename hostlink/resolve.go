@@ -37,11 +37,11 @@ func Resolve(req Request) (*Plan, error) {
 	for i := range req.Sources {
 		src := &req.Sources[i]
 		for _, skip := range src.Manifest.Refused {
-			skip.Origin, skip.List = src.Origin, src.Kind
+			skip.Origin, skip.From = src.Origin, src.Kind
 			b.plan.Skipped = append(b.plan.Skipped, skip)
 		}
 		for _, e := range src.Manifest.Entries {
-			b.add(origin{src: src, list: src.Kind, path: e.UnsafePath, line: e.Line})
+			b.add(origin{src: src, from: src.Kind, path: e.UnsafePath, line: e.Line})
 		}
 	}
 	b.resolveLinks(req.FollowLinks)
@@ -51,10 +51,10 @@ func Resolve(req Request) (*Plan, error) {
 // origin is where an entry comes from.
 type origin struct {
 	src  *Source
-	list string // the source's kind, or ListLink
+	from string // the source's kind, or SourceLink
 	path string
 	line int
-	by   string // the entry that a ListLink comes from
+	by   string // the entry that a SourceLink comes from
 }
 
 type builder struct {
@@ -70,7 +70,7 @@ type builder struct {
 
 func (b *builder) skip(o origin, cause Cause, reason string) {
 	b.plan.Skipped = append(b.plan.Skipped, Skip{
-		Path: o.path, Origin: o.src.Origin, Line: o.line, Cause: cause, Reason: reason, List: o.list,
+		Path: o.path, Origin: o.src.Origin, Line: o.line, Cause: cause, Reason: reason, From: o.from,
 	})
 }
 
@@ -157,7 +157,7 @@ func (b *builder) place(o origin, src, dst place) verdict {
 	b.taken[dst.path] = o
 	b.plan.Linked = append(b.plan.Linked, Linked{
 		Path: o.path, Target: "/" + dst.path, Source: b.host.abs(src.path), Kind: src.st.kind,
-		Origin: o.src.Origin, Line: o.line, List: o.list, For: o.by,
+		Origin: o.src.Origin, Line: o.line, From: o.from, For: o.by,
 	})
 	b.sources = append(b.sources, o.src)
 	return verdict{}

@@ -123,8 +123,8 @@ type HostFile struct {
 
 // Because is what asked for a host file.
 type Because struct {
-	// List is "removed", "systemfiles", "package", or what else names files; "link" is a symlink's target.
-	List  string `json:"list"`
+	// From is one of hostlink.Source*.
+	From  string `json:"from"`
 	Image string `json:"image,omitempty"`
 	Line  int    `json:"line,omitempty"`
 	Entry string `json:"entry"`
@@ -215,7 +215,7 @@ func Of(s Subject, all bool) (*Explanation, error) {
 	}
 	for _, d := range h.Dangling {
 		e.Dangling = append(e.Dangling, Dangling{
-			Place: d.Path, Text: d.Target, Missing: d.Missing, Reason: d.Reason, Because: Because{Image: d.Origin, Line: d.Line, Entry: d.Path[1:]},
+			Place: d.Path, Text: d.Target, Missing: d.Missing, Reason: d.Reason, Because: Because{From: hostlink.SourceLink, Image: d.Origin, Line: d.Line, Entry: d.Path[1:]},
 		})
 	}
 	for _, r := range h.Replaced {
@@ -240,7 +240,7 @@ func images(res *compile.Result) []Image {
 func hostFile(res *compile.Result, l hostlink.Linked) HostFile {
 	f := HostFile{
 		Place: l.Target, Source: l.Source, Kind: string(l.Kind), Strategy: ByBind,
-		Because: Because{List: l.List, Image: l.Origin, Line: l.Line, Entry: l.Path, For: l.For},
+		Because: Because{From: l.From, Image: l.Origin, Line: l.Line, Entry: l.Path, For: l.For},
 	}
 	why := res.Host.Bound[l.Target]
 	switch {
@@ -259,7 +259,7 @@ func hostFile(res *compile.Result, l hostlink.Linked) HostFile {
 }
 
 func leftOut(k hostlink.Skip) LeftOut {
-	return LeftOut{string(k.Cause), k.Reason, Because{List: k.List, Image: k.Origin, Line: k.Line, Entry: k.Path}}
+	return LeftOut{string(k.Cause), k.Reason, Because{From: k.From, Image: k.Origin, Line: k.Line, Entry: k.Path}}
 }
 
 func shares(s Subject) Shares {

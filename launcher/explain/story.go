@@ -155,7 +155,7 @@ func (t *Story) entries(r *root) {
 	for _, d := range h.Dangling {
 		if d.Missing == t.Place {
 			t.Named = append(t.Named, Named{
-				Because: Because{List: hostlink.ListLink, Image: d.Origin, Line: d.Line, Entry: d.Missing[1:], For: d.Path[1:]},
+				Because: Because{From: hostlink.SourceLink, Image: d.Origin, Line: d.Line, Entry: d.Missing[1:], For: d.Path[1:]},
 				Outcome: "dangling", Reason: d.Reason,
 			})
 		}

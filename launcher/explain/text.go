@@ -10,6 +10,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/flake-launcher/flake-launcher/hostlink"
 )
 
 // examples is how many of a kind are shown where not all are.
@@ -75,22 +77,24 @@ func (f *HostFile) means() string {
 
 // who is what asked, without the line.
 func (b Because) who() string {
-	switch b.List {
-	case "removed":
+	switch b.From {
+	case hostlink.SourceRemoved:
 		return "the manifest of " + b.Image
-	case "systemfiles":
+	case hostlink.SourceScript:
 		return "/systemfiles of " + b.Image
-	case "package":
+	case hostlink.SourcePackage:
 		return "host package " + b.Image
-	case "link":
+	case hostlink.SourceLibrary:
+		return "a need of " + b.Image
+	case hostlink.SourceLink:
 		return "a symlink of the manifest of " + b.Image
 	}
-	return strings.TrimSpace(b.List + " " + b.Image)
+	return strings.TrimSpace(b.From + " " + b.Image)
 }
 
 func (b Because) words() string {
 	text := b.who()
-	if b.List == "link" {
+	if b.From == hostlink.SourceLink {
 		text = "the symlink " + b.For + " (" + b.Image + ")"
 	} else if b.For != "" {
 		text += ", for " + b.For

@@ -191,7 +191,7 @@ func manifests(name string, img rootfs.Stored) ([]hostlink.Source, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read %s of image %q: %w", path, name, err)
 		}
-		out = append(out, hostlink.Source{Origin: name, Kind: hostlink.ListRemoved, Manifest: m})
+		out = append(out, hostlink.Source{Origin: name, Kind: hostlink.SourceRemoved, Manifest: m})
 	}
 	return out, nil
 }
