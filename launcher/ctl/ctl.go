@@ -41,6 +41,7 @@ type grammar struct {
 	List     listCmd     `cmd:"" help:"List the registered flakes."`
 	Images   imagesCmd   `cmd:"" help:"List the stored images."`
 	Explain  explainCmd  `cmd:"" help:"Tell where the files of an app come from, and why."`
+	Verify   verifyCmd   `cmd:"" help:"Look whether flakes are whole, and show what the host has now."`
 	Remove   removeCmd   `cmd:"" help:"Remove flakes, or an image with all that only it needs."`
 	Import   importCmd   `cmd:"" help:"Take over what is registered with flake-pilot, or give it back."`
 	GC       gcCmd       `cmd:"" name:"gc" help:"Delete what nothing needs any more."`

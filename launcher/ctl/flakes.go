@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"github.com/flake-launcher/flake-launcher/hostlink"
 	"github.com/flake-launcher/flake-launcher/launcher"
 	"github.com/flake-launcher/flake-launcher/launcher/catalog"
 	"github.com/flake-launcher/flake-launcher/launcher/flake"
@@ -122,6 +123,9 @@ func (s *session) registered(f *flake.Flake, res *compile.Result) {
 	h := res.Host
 	if len(h.Linked)+len(h.Skipped) > 0 {
 		fmt.Fprintf(s.Err, "host files: %d linked, %d left out (noise, or not on this host)\n", len(h.Linked), len(h.Skipped))
+	}
+	if n := h.Count(hostlink.CausePolicy); n > 0 {
+		fmt.Fprintf(s.Err, "warning: %d files are refused by the policy: flake-ctl explain %s names them\n", n, filepath.Base(f.Container.HostAppPath))
 	}
 	if n := len(h.Unreadable); n > 0 {
 		fmt.Fprintf(s.Err, "warning: %d files of the host are not yours to read, nor the app's: for example %s\n", n, h.Unreadable[0])

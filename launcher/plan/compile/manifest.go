@@ -43,3 +43,14 @@ func manifest(view *rootfs.View, path string) (hostlink.Manifest, error) {
 	}
 	return hostlink.ParseManifest(bytes.NewReader(b))
 }
+
+// Count returns how many entries were left out for a cause.
+func (r *HostReport) Count(c hostlink.Cause) int {
+	n := 0
+	for i := range r.Skipped {
+		if r.Skipped[i].Cause == c {
+			n++
+		}
+	}
+	return n
+}
