@@ -121,9 +121,9 @@ type Node struct {
 	UID, GID int
 	Target   string // of a symlink; of KindMeta the content's path in its data directory, with a leading slash
 
+	Mtime unix.Timespec // of KindMeta, and of a symlink that the host has
 	// Of KindMeta only.
 	Size    int64
-	Mtime   unix.Timespec
 	Trusted bool
 	HostID  [2]uint64 // device and inode: files that are one on the host are one here
 	Names   uint64    // of the file on the host

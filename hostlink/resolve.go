@@ -219,7 +219,7 @@ func (b *builder) placeSymlink(o origin, src, dst place) verdict {
 			return verdict{}
 		}
 	}
-	b.node(o, dst, Node{Kind: KindSymlink, Mode: 0o777, UID: src.st.uid, GID: src.st.gid, Target: text})
+	b.node(o, dst, Node{Kind: KindSymlink, Mode: 0o777, UID: src.st.uid, GID: src.st.gid, Target: text, Mtime: src.st.mtime})
 	b.picture.put(dst.path, KindSymlink, false)
 	b.picture.texts[dst.path] = text
 	return verdict{}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"github.com/flake-launcher/flake-launcher/hostlink"
 	"github.com/flake-launcher/flake-launcher/launcher"
@@ -125,7 +126,9 @@ func (s *session) registered(f *flake.Flake, res *compile.Result) {
 		fmt.Fprintf(s.Err, "host files: %d linked, %d left out (noise, or not on this host)\n", len(h.Linked), len(h.Skipped))
 	}
 	if n := h.Count(hostlink.CausePolicy); n > 0 {
-		fmt.Fprintf(s.Err, "warning: %d files are refused by the policy: flake-ctl explain %s names them\n", n, filepath.Base(f.Container.HostAppPath))
+		first := slices.IndexFunc(h.Skipped, func(k hostlink.Skip) bool { return k.Cause == hostlink.CausePolicy })
+		fmt.Fprintf(s.Err, "warning: %d files are refused by the policy, for example %s: flake-ctl explain %s says why\n",
+			n, printable("/"+h.Skipped[first].Path), filepath.Base(f.Container.HostAppPath))
 	}
 	if n := len(h.Unreadable); n > 0 {
 		fmt.Fprintf(s.Err, "warning: %d files of the host are not yours to read, nor the app's: for example %s\n", n, h.Unreadable[0])
