@@ -128,6 +128,9 @@ func testStrategies(t *testing.T, by fixture.Caller) {
 			layer = strings.Replace(layer, " "+by.Owner()+" ", " ", 1)
 			bind = strings.Replace(bind, " "+by.Owner()+" ", " ", 1)
 		}
+		if strings.HasPrefix(bind, "40") { // a directory of the app's own, as old as the layer that was made for it
+			bind, layer = withoutTime(bind), withoutTime(layer)
+		}
 		if bind != layer {
 			t.Errorf("%s: bind %q, layer %q", path, seen["bind"][path], seen["layer"][path])
 		}
@@ -141,6 +144,15 @@ func testStrategies(t *testing.T, by fixture.Caller) {
 		t.Errorf("attributes: %v", res)
 	}
 	nothingReachesTheHost(t, s, dir, names)
+}
+
+// withoutTime takes the time of change out of what look says.
+func withoutTime(line string) string {
+	f := strings.Fields(line)
+	if len(f) > 3 {
+		f[3] = "-"
+	}
+	return strings.Join(f, " ")
 }
 
 // nothingReachesTheHost has the app change its host files in all ways.
