@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -71,7 +72,7 @@ func At(p *plan.Plan, c Caller) (*Moment, error) {
 			return nil, err
 		}
 	}
-	m.Binds = protect(m.Binds, existing(p.Protect))
+	m.Binds = protect(m.Binds, touched(p.Protect, m.Binds))
 	if len(m.Binds) > 0 && (p.Writable == plan.WritableNone || p.Foreign) {
 		if err := m.seed(p); err != nil {
 			return nil, err
@@ -159,12 +160,15 @@ func names(path string, dir *unix.Stat_t) bool {
 	return filepath.IsAbs(path) && filepath.Clean(path) == path && !Own(path) && unix.Stat(path, &st) == nil && st.Dev == dir.Dev && st.Ino == dir.Ino
 }
 
-// existing are the paths that are there: what is not can't be bound, nor does it hold anything of ours.
-func existing(paths []string) []string {
+// touched are those of the paths that a bind shows, or lies in, and that are there: what is not can't be bound, nor does it
+// hold anything of ours.
+func touched(paths []string, binds []Bind) []string {
 	var out []string
 	for _, p := range paths {
-		if _, err := os.Lstat(p); err == nil {
-			out = append(out, p)
+		if slices.ContainsFunc(binds, func(b Bind) bool { return !b.ReadOnly && (within(p, b.Source) || within(b.Source, p)) }) {
+			if _, err := os.Lstat(p); err == nil {
+				out = append(out, p)
+			}
 		}
 	}
 	return out

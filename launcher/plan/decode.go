@@ -142,10 +142,12 @@ func Read(f *os.File) (*Plan, error) {
 // Load opens and reads the plan at path. The open file is returned too (the engine inherits it); the caller
 // closes it. A file that is not owned by root or by the caller, or that others may write, gives ErrForeign.
 func Load(path string) (*Plan, *os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	// Not by package os, which would set up a poller for it: every start does this.
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}
+	f := os.NewFile(uintptr(fd), path)
 	p, err := loadFrom(f)
 	if err != nil {
 		f.Close()

@@ -63,7 +63,7 @@ static void mount_tmpfs(void)
  */
 static int reopen(uint32_t op, int fd, const char *path)
 {
-	int again = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int again = openat(AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct stat a, b;
 
 	if (again < 0 || fstat(fd, &a) != 0 || fstat(again, &b) != 0)
@@ -180,7 +180,7 @@ void do_copy(char *p, char *end)
 {
 	uint32_t mode = number(OP_COPY, &p, end), uid = number(OP_COPY, &p, end), gid = number(OP_COPY, &p, end);
 	char *source = text(OP_COPY, &p, end), *path = text(OP_COPY, &p, end), b[16384];
-	int from = open(source, O_RDONLY | O_NONBLOCK | O_CLOEXEC), to, parent;
+	int from = openat(AT_FDCWD, source, O_RDONLY | O_NONBLOCK | O_CLOEXEC), to, parent;
 	ssize_t n, all = 0;
 	const char *name;
 	struct stat st;

@@ -248,7 +248,18 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 	for _, dir := range p.Lower {
 		p.Checks = append(p.Checks, plan.NewCheck(dir))
 	}
+	p.Checks = once(p.Checks)
 	return &Result{Plan: p, Digests: digests, Host: host.report}, nil
+}
+
+// once leaves of several fingerprints of a path the first, which was taken before anything was read from there.
+func once(checks []plan.Check) []plan.Check {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(checks, func(c plan.Check) bool {
+		twice := seen[c.Path]
+		seen[c.Path] = true
+		return twice
+	})
 }
 
 // unique drops directories that come up twice (images that share layers with their base): each counts where it
