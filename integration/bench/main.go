@@ -63,7 +63,7 @@ func bench(rounds, pulls int, only, jsonPath, bin string) error {
 		if !chosen.MatchString(s.name) {
 			continue
 		}
-		r := &result{Scenario: s.name, Series: s.run(e, progress(s.name))}
+		r := &result{Scenario: s.name, Reference: s.reference, Series: s.run(e, progress(s.name))}
 		r.Title = fmt.Sprintf("%s (%d rounds)", s.title, s.rounds)
 		if s.name == "pull" && len(e.pushedSizes) > 0 {
 			r.Title = fmt.Sprintf("%s: %s (%d rounds)", s.title, describe(e), s.rounds)
@@ -79,11 +79,7 @@ func bench(rounds, pulls int, only, jsonPath, bin string) error {
 		fmt.Printf("- %s: %s\n", key, facts[key])
 	}
 	for _, r := range results {
-		ours := ourLink
-		if r.Scenario == "pull" {
-			ours = ourPull
-		}
-		r.print(os.Stdout, ours)
+		r.print(os.Stdout)
 	}
 	if err := writeJSON(jsonPath, facts, results); err != nil {
 		return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os/exec"
 	"slices"
@@ -61,13 +62,8 @@ func (s *scenario) one(e *env, sub subject) (got sample, err error) {
 			return got, err
 		}
 	}
-	measure := func() { got, err = timed(sub.command(e)) }
-	if sub.private {
-		privateThread(measure)
-	} else {
-		measure()
-	}
-	return got, err
+	broken := sub.thread.run(e, func() { got, err = timed(sub.command(e)) })
+	return got, errors.Join(broken, err)
 }
 
 // timed takes the time from fork to the end and what the kernel says about memory.

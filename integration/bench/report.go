@@ -10,10 +10,11 @@ import (
 
 // result is one scenario as the JSON file holds it.
 type result struct {
-	Scenario string    `json:"scenario"`
-	Title    string    `json:"title"`
-	Series   []series  `json:"series"`
-	Goals    []verdict `json:"goals"`
+	Scenario  string    `json:"scenario"`
+	Title     string    `json:"title"`
+	Reference string    `json:"reference"`
+	Series    []series  `json:"series"`
+	Goals     []verdict `json:"goals"`
 }
 
 // verdict is what became of a goal.
@@ -36,30 +37,35 @@ func (r *result) find(name string) *series {
 func (r *result) judge(goals []goal) {
 	for _, g := range goals {
 		v := verdict{Goal: g.String(), Word: "unknown"}
-		of, against := r.find(g.of), r.find(g.against)
-		switch {
-		case of == nil || g.against != "" && against == nil:
-			r.Goals = append(r.Goals, v)
-			continue
-		case g.against == "":
-			v.Got = of.peak()
-		default:
-			v.Got = float64(of.at(0.5)) / float64(against.at(0.5))
-		}
-		v.Word = "missed"
-		if v.Got <= g.limit {
-			v.Word = "met"
+		if got, ok := r.figure(g); ok {
+			v.Got, v.Word = got, "missed"
+			if got <= g.limit {
+				v.Word = "met"
+			}
 		}
 		r.Goals = append(r.Goals, v)
 	}
 }
 
-// print writes the scenario as markdown. Ratios are of the first subject of ours: what the peer
-// takes divided by what we take.
-func (r *result) print(w io.Writer, ours string) {
+// figure is what a goal is about, if it could be had.
+func (r *result) figure(g goal) (float64, bool) {
+	of, against := r.find(g.of), r.find(g.against)
+	switch {
+	case of == nil:
+		return 0, false
+	case g.kind == peakMemory:
+		return of.peak(), true
+	case against == nil:
+		return 0, false
+	}
+	return float64(of.at(0.5)) / float64(against.at(0.5)), true
+}
+
+// print writes the scenario as markdown.
+func (r *result) print(w io.Writer) {
 	fmt.Fprintf(w, "\n### %s\n\n", r.Title)
-	base := r.find(ours)
-	fmt.Fprintf(w, "| | median | p90 | peak memory | time of %s |\n|---|---:|---:|---:|---:|\n", ours)
+	base := r.find(r.Reference)
+	fmt.Fprintf(w, "| | median | p90 | peak memory | time of %s |\n|---|---:|---:|---:|---:|\n", r.Reference)
 	for i := range r.Series {
 		s := &r.Series[i]
 		if len(s.Samples) == 0 {

@@ -7,11 +7,12 @@ import (
 
 // scenario is one table of the report.
 type scenario struct {
-	name     string // for -only and the JSON
-	title    string
-	rounds   int
-	subjects []subject
-	goals    []goal
+	name      string // for -only and the JSON
+	title     string
+	rounds    int
+	reference string // the subject whose time is told as a multiple of each other's
+	subjects  []subject
+	goals     []goal
 }
 
 // subject is one line of a table.
@@ -23,23 +24,36 @@ type subject struct {
 	before func(*env) error
 	// command is what is timed, from fork to the end of the process.
 	command func(*env) *exec.Cmd
-	// private: needs a mount namespace without the empty cgroup2 of a hybrid machine, see privateThread.
-	private bool
+	// thread is where commands have to be started.
+	thread thread
 }
 
-// goal is what a scenario wants to show. With against, the ratio of the medians of `of` to it is at
-// most limit; without, the peak memory of `of` in MiB is.
+// goal is what a scenario wants to show.
 type goal struct {
+	kind        kind
 	of, against string
 	limit       float64
 }
 
+type kind int
+
+const (
+	ratioOfMedians kind = iota // of `of` to `against`
+	peakMemory                 // of `of`, in MiB
+)
+
+// ratio wants the median of one to be at most limit times that of another.
+func ratio(of, against string, limit float64) goal { return goal{ratioOfMedians, of, against, limit} }
+
+// peakOf wants no run of one to take more memory than that.
+func peakOf(of string, mib float64) goal { return goal{kind: peakMemory, of: of, limit: mib} }
+
 func (g goal) String() string {
-	if g.against == "" {
+	switch {
+	case g.kind == peakMemory:
 		return fmt.Sprintf("peak memory of %s at most %.0f MiB", g.of, g.limit)
-	}
-	if g.limit < 0.5 {
+	case g.limit < 0.5:
 		return fmt.Sprintf("%s at least %.3g times as fast as %s", g.of, 1/g.limit, g.against)
 	}
-	return fmt.Sprintf("%s takes at most %.2g times as long as %s", g.of, g.limit, g.against)
+	return fmt.Sprintf("%s takes at most %.3g times as long as %s", g.of, g.limit, g.against)
 }

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+const (
+	bwrapAll   = "bwrap --unshare-all"
+	runcRun    = "runc run"
+	crunRun    = "crun run"
+	podmanRun  = "podman run"
+	podmanBase = "docker.io/library/bookworm:latest" // as podman names what it loaded
+)
+
+func start(rounds int) scenario {
+	return scenario{
+		name: "start", title: "Start of /bin/true in the Debian base, as root", rounds: rounds, reference: ourLink,
+		subjects: []subject{
+			{name: "native", prepare: nothing, command: func(*env) *exec.Cmd { return exec.Command("/bin/true") }},
+			{name: ourLink, prepare: prepareFlake, command: func(e *env) *exec.Cmd { return e.ours(e.link("true")) }},
+			{name: ourRun, prepare: prepareFlake, command: func(e *env) *exec.Cmd { return e.ours(e.binary("flake-run"), "bookworm", "/bin/true") }},
+			{name: "flake-run --engine libcontainer", prepare: prepareFlake, command: func(e *env) *exec.Cmd {
+				return e.ours(e.binary("flake-run"), "--engine", "libcontainer", "bookworm", "/bin/true")
+			}},
+			{name: bwrapAll, prepare: needs("bwrap"), command: func(e *env) *exec.Cmd {
+				words := bwrapOver(e.rootfs())
+				return exec.Command(words[0], words[1:]...)
+			}},
+			{name: crunRun, prepare: prepareBundle("crun"), command: bundle("crun"), thread: privateThread},
+			{name: runcRun, prepare: prepareBundle("runc"), command: bundle("runc")},
+			{name: podmanRun, prepare: preparePodman, command: podman, thread: privateThread},
+		},
+		goals: []goal{ratio(ourLink, runcRun, 1.2), ratio(ourLink, podmanRun, 0.2)},
+	}
+}
+
+// prepareFlake loads the base and makes a flake of its /bin/true.
+func prepareFlake(e *env) error {
+	return e.once("flake", func() error {
+		base, err := e.real("bookworm")
+		if err != nil {
+			return err
+		}
+		if err := e.quiet(e.ours(e.binary("flake-ctl"), "load", base.Archive)); err != nil {
+			return err
+		}
+		return e.register("true", "/bin/true", "--container", "bookworm")
+	})
+}
+
+// bwrapOver is bubblewrap's whole isolation less the network, over a plain tree.
+func bwrapOver(tree string) []string {
+	return []string{"bwrap", "--unshare-all", "--share-net", "--ro-bind", tree, "/",
+		"--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "/bin/true"}
+}
+
+// prepareBundle makes an OCI bundle of the plain tree, from the runtime's own template.
+func prepareBundle(runtime string) func(*env) error {
+	return both(needs(runtime), func(e *env) error {
+		return e.bundle(e.scratch(runtime), runtime)
+	})
+}
+
+func bundle(runtime string) func(*env) *exec.Cmd {
+	return func(e *env) *exec.Cmd {
+		state := filepath.Join(e.scratch(runtime), "state")
+		id := fmt.Sprintf("bench-%d-%d", os.Getpid(), e.serial.Add(1))
+		return exec.Command(runtime, "--root", state, "run", "--bundle", e.scratch(runtime), id)
+	}
+}
+
+func preparePodman(e *env) error {
+	if err := needs("podman")(e); err != nil {
+		return err
+	}
+	return e.once("podman", func() error {
+		return e.quiet(e.podman("load", "-q", "-i", e.reals["bookworm"].Archive))
+	})
+}
+
+func podman(e *env) *exec.Cmd {
+	args := append([]string{"run", "--rm", "--network=host", "--pull=never"}, podmanLimits()...)
+	return e.podman(append(args, podmanBase, "/bin/true")...)
+}
+
+// podmanLimits keep podman from raising, without CAP_SYS_RESOURCE, what it raises by default.
+func podmanLimits() []string {
+	if !hybrid() {
+		return nil
+	}
+	return []string{"--ulimit", "nofile=1000:1000", "--ulimit", "nproc=1000:1000"}
+}
