@@ -62,6 +62,9 @@ func (s *scenario) one(e *env, sub subject) (got sample, err error) {
 			return got, err
 		}
 	}
+	if sub.measure != nil {
+		return sub.measure(e, sub)
+	}
 	broken := sub.thread.run(e, func() { got, err = timed(sub.command(e)) })
 	return got, errors.Join(broken, err)
 }

@@ -24,6 +24,8 @@ type subject struct {
 	before func(*env) error
 	// command is what is timed, from fork to the end of the process.
 	command func(*env) *exec.Cmd
+	// measure is one run; nil is that of the command.
+	measure func(*env, subject) (sample, error)
 	// thread is where commands have to be started.
 	thread thread
 }
