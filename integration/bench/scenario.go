@@ -26,6 +26,8 @@ type subject struct {
 	command func(*env) *exec.Cmd
 	// measure is one run; nil is that of the command.
 	measure func(*env, subject) (sample, error)
+	// rounds, if not 0, is in how many rounds at most it takes part.
+	rounds int
 	// thread is where commands have to be started.
 	thread thread
 }

@@ -16,6 +16,7 @@ func scenarios(rounds, pulls int) []scenario {
 		start(rounds),
 		userStart(rounds),
 		rangeStart(rounds),
+		hostFiles(rounds),
 		pipe(rounds),
 		pull(pulls),
 	}
