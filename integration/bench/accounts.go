@@ -60,13 +60,13 @@ func (a account) prepare(e *env) error {
 				return err
 			}
 		}
-		return a.register(e, "true")
+		return a.register(e, "true", "--target", "/bin/true")
 	})
 }
 
-// register makes a flake of /bin/true.
+// register makes a flake of his.
 func (a account) register(e *env, name string, options ...string) error {
-	args := append([]string{"register", "--container", "bookworm", "--app", a.link(e, name), "--target", "/bin/true"}, options...)
+	args := append([]string{"register", "--container", "bookworm", "--app", a.link(e, name)}, options...)
 	return a.quiet(e, a.ctl(e, args...))
 }
 
@@ -86,7 +86,9 @@ func (a account) subjects() []subject {
 		a.subject(ourRun, nothing, func(e *env) []string {
 			return []string{a.binary(e, "flake-run"), "bookworm", "/bin/true"}
 		}),
-		a.subject(bwrapAll, needs("bwrap"), func(e *env) []string { return bwrapOver(a.layer(e)) }),
+		a.subject(bwrapAll, needs("bwrap"), func(e *env) []string {
+			return append([]string{"bwrap"}, bwrapOver(a.layer(e), "/bin/true")...)
+		}),
 	}
 }
 

@@ -149,13 +149,13 @@ func (e *env) register(name, target string, options ...string) error {
 	return e.quiet(e.ours(e.binary("flake-ctl"), append([]string{"register", "--app", e.link(name), "--target", target}, options...)...))
 }
 
-// bundle writes an OCI bundle for runtime: its own template, /bin/true in the plain tree, read-only,
+// bundle writes an OCI bundle for runtime: its own template, a program in the plain tree, read-only,
 // with the host's network as everybody else here.
-func (e *env) bundle(dir, program string) error {
+func (e *env) bundle(dir, runtime string, program []string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	spec := exec.Command(program, "spec")
+	spec := exec.Command(runtime, "spec")
 	spec.Dir = dir
 	if err := e.quiet(spec); err != nil {
 		return err
@@ -167,10 +167,10 @@ func (e *env) bundle(dir, program string) error {
 	}
 	var config map[string]any
 	if err := json.Unmarshal(text, &config); err != nil {
-		return fmt.Errorf("read template of %s: %w", program, err)
+		return fmt.Errorf("read template of %s: %w", runtime, err)
 	}
 	process := config["process"].(map[string]any)
-	process["terminal"], process["args"] = false, []string{"/bin/true"}
+	process["terminal"], process["args"] = false, program
 	delete(process, "rlimits")
 	config["root"] = map[string]any{"path": e.rootfs(), "readonly": true}
 	linux := config["linux"].(map[string]any)

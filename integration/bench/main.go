@@ -63,7 +63,7 @@ func bench(rounds, pulls int, only, jsonPath, bin string) error {
 		if !chosen.MatchString(s.name) {
 			continue
 		}
-		r := &result{Scenario: s.name, Reference: s.reference, Series: s.run(e, progress(s.name))}
+		r := &result{Scenario: s.name, Reference: s.reference, Unit: s.unit, Series: s.run(e, progress(s.name))}
 		r.Title = fmt.Sprintf("%s (%d rounds)", s.title, s.rounds)
 		if s.name == "pull" && len(e.pushedSizes) > 0 {
 			r.Title = fmt.Sprintf("%s: %s (%d rounds)", s.title, describe(e), s.rounds)

@@ -13,10 +13,24 @@ import (
 	"time"
 )
 
-// sample is one run.
+// sample is one run: of a time, or of an amount of memory.
 type sample struct {
-	Time time.Duration `json:"ns"`
-	Peak int64         `json:"peak_kib"` // of the largest process waited for, not below our own at its fork
+	Time time.Duration `json:"ns,omitempty"`
+	Peak int64         `json:"peak_kib,omitempty"` // of the largest process waited for, not below our own at its fork
+
+	MiB float64 `json:"mib,omitempty"`     // resident, or the size of a file
+	PSS float64 `json:"pss_mib,omitempty"` // resident, a page that n share counted as 1/n
+
+	Failed int    `json:"failed,omitempty"` // of the starts that one run consists of
+	Why    string `json:"why,omitempty"`    // the first of them did
+}
+
+// figure is what the sample is about, in nanoseconds or MiB.
+func (s sample) figure() float64 {
+	if s.MiB > 0 {
+		return s.MiB
+	}
+	return float64(s.Time)
 }
 
 // series is all runs of one subject.
@@ -93,14 +107,26 @@ func timed(cmd *exec.Cmd) (sample, error) {
 	return sample{Time: took, Peak: usage.Maxrss}, nil
 }
 
-// at is the sample's time at a quantile of the sorted series.
-func (s *series) at(quantile float64) time.Duration {
-	times := make([]time.Duration, 0, len(s.Samples))
+// at is the figure at a quantile of the sorted series.
+func (s *series) at(quantile float64) float64 { return s.quantile(quantile, sample.figure) }
+
+func (s *series) quantile(quantile float64, of func(sample) float64) float64 {
+	figures := make([]float64, 0, len(s.Samples))
 	for _, one := range s.Samples {
-		times = append(times, one.Time)
+		figures = append(figures, of(one))
 	}
-	slices.Sort(times)
-	return times[min(int(quantile*float64(len(times))), len(times)-1)]
+	slices.Sort(figures)
+	return figures[min(int(quantile*float64(len(figures))), len(figures)-1)]
+}
+
+// failed counts the starts that failed, and says why the first did.
+func (s *series) failed() (n int, why string) {
+	for _, one := range s.Samples {
+		if n += one.Failed; why == "" {
+			why = one.Why
+		}
+	}
+	return n, why
 }
 
 // peak is the largest memory of any run, in MiB.

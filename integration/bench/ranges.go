@@ -59,7 +59,7 @@ func prepareRange(e *env) error {
 	if err := ranger.prepare(e); err != nil {
 		return err
 	}
-	return ranger.register(e, "range", "--ids", "range")
+	return ranger.register(e, "range", "--target", "/bin/true", "--ids", "range")
 }
 
 // rootless is podman as the user, with the fastest storage it has: left to itself it copies the image's whole tree at

@@ -13,6 +13,7 @@ type result struct {
 	Scenario  string    `json:"scenario"`
 	Title     string    `json:"title"`
 	Reference string    `json:"reference"`
+	Unit      string    `json:"unit,omitempty"`
 	Series    []series  `json:"series"`
 	Goals     []verdict `json:"goals"`
 }
@@ -55,27 +56,25 @@ func (r *result) figure(g goal) (float64, bool) {
 		return 0, false
 	case g.kind == peakMemory:
 		return of.peak(), true
+	case g.kind == medianAlone:
+		return of.at(0.5), true
+	case g.kind == failures:
+		n, _ := of.failed()
+		return float64(n), true
 	case against == nil:
 		return 0, false
 	}
-	return float64(of.at(0.5)) / float64(against.at(0.5)), true
+	return of.at(0.5) / against.at(0.5), true
 }
 
 // print writes the scenario as markdown.
 func (r *result) print(w io.Writer) {
 	fmt.Fprintf(w, "\n### %s\n\n", r.Title)
-	base := r.find(r.Reference)
-	fmt.Fprintf(w, "| | median | p90 | peak memory | time of %s |\n|---|---:|---:|---:|---:|\n", r.Reference)
+	fmt.Fprintln(w, r.header())
 	for i := range r.Series {
-		s := &r.Series[i]
-		if len(s.Samples) == 0 {
-			continue
+		if s := &r.Series[i]; len(s.Samples) > 0 {
+			fmt.Fprintln(w, r.row(s))
 		}
-		ratio := "-"
-		if base != nil {
-			ratio = fmt.Sprintf("%.2f ×", float64(base.at(0.5))/float64(s.at(0.5)))
-		}
-		fmt.Fprintf(w, "| %s | %s | %s | %.0f MiB | %s |\n", s.Subject, pretty(s.at(0.5)), pretty(s.at(0.9)), s.peak(), ratio)
 	}
 	fmt.Fprintln(w)
 	for _, v := range r.Goals {
@@ -87,17 +86,47 @@ func (r *result) print(w io.Writer) {
 		}
 	}
 	for _, s := range r.Series {
+		if n, why := s.failed(); n > 0 {
+			fmt.Fprintf(w, "- failed: %s: %d starts, the first by %s\n", s.Subject, n, why)
+		}
 		if s.Missing != "" {
 			fmt.Fprintf(w, "- not compared: %s: %s\n", s.Subject, s.Missing)
 		}
 	}
 }
 
-func pretty(d time.Duration) string {
-	if d >= 10*time.Second {
-		return fmt.Sprintf("%.1f s", d.Seconds())
+func (r *result) header() string {
+	if r.Unit == unitMiB {
+		return "| | resident | shared pages by parts | that of " + r.Reference + " |\n|---|---:|---:|---:|"
 	}
-	if d >= time.Second {
+	return "| | median | p90 | peak memory | time of " + r.Reference + " |\n|---|---:|---:|---:|---:|"
+}
+
+func (r *result) row(s *series) string {
+	ratio := "-"
+	if base := r.find(r.Reference); base != nil {
+		ratio = fmt.Sprintf("%.3g ×", base.at(0.5)/s.at(0.5))
+	}
+	if r.Unit == unitMiB {
+		pss := s.quantile(0.5, func(one sample) float64 { return one.PSS })
+		if pss == 0 { // a file
+			return fmt.Sprintf("| %s | %s | - | - |", s.Subject, r.pretty(s.at(0.5)))
+		}
+		return fmt.Sprintf("| %s | %s | %s | %s |", s.Subject, r.pretty(s.at(0.5)), r.pretty(pss), ratio)
+	}
+	return fmt.Sprintf("| %s | %s | %s | %.0f MiB | %s |", s.Subject, r.pretty(s.at(0.5)), r.pretty(s.at(0.9)), s.peak(), ratio)
+}
+
+// pretty is a figure with its unit.
+func (r *result) pretty(figure float64) string {
+	if r.Unit == unitMiB {
+		return fmt.Sprintf("%.2f MiB", figure)
+	}
+	d := time.Duration(figure)
+	switch {
+	case d >= 10*time.Second:
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	case d >= time.Second:
 		return fmt.Sprintf("%.2f s", d.Seconds())
 	}
 	return fmt.Sprintf("%.2f ms", float64(d)/1e6)

@@ -10,7 +10,8 @@ type scenario struct {
 	name      string // for -only and the JSON
 	title     string
 	rounds    int
-	reference string // the subject whose time is told as a multiple of each other's
+	reference string // the subject whose figure is told as a multiple of each other's
+	unit      string // of what is measured; empty is time
 	subjects  []subject
 	goals     []goal
 }
@@ -43,8 +44,13 @@ type kind int
 
 const (
 	ratioOfMedians kind = iota // of `of` to `against`
+	medianAlone                // of `of`, in MiB
 	peakMemory                 // of `of`, in MiB
+	failures                   // of `of`, in all rounds
 )
+
+// unitMiB is the unit of scenarios that measure memory or files.
+const unitMiB = "MiB"
 
 // ratio wants the median of one to be at most limit times that of another.
 func ratio(of, against string, limit float64) goal { return goal{ratioOfMedians, of, against, limit} }
@@ -52,8 +58,18 @@ func ratio(of, against string, limit float64) goal { return goal{ratioOfMedians,
 // peakOf wants no run of one to take more memory than that.
 func peakOf(of string, mib float64) goal { return goal{kind: peakMemory, of: of, limit: mib} }
 
+// medianOf wants the median of one to be at most that.
+func medianOf(of string, mib float64) goal { return goal{kind: medianAlone, of: of, limit: mib} }
+
+// noneFails wants no start of one to fail.
+func noneFails(of string) goal { return goal{kind: failures, of: of} }
+
 func (g goal) String() string {
 	switch {
+	case g.kind == medianAlone:
+		return fmt.Sprintf("%s: at most %.3g MiB", g.of, g.limit)
+	case g.kind == failures:
+		return fmt.Sprintf("%s: no start fails", g.of)
 	case g.kind == peakMemory:
 		return fmt.Sprintf("peak memory of %s at most %.0f MiB", g.of, g.limit)
 	case g.limit < 0.5:

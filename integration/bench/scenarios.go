@@ -17,6 +17,8 @@ func scenarios(rounds, pulls int) []scenario {
 		userStart(rounds),
 		rangeStart(rounds),
 		hostFiles(rounds),
+		parallel(rounds),
+		memory(rounds),
 		pipe(rounds),
 		pull(pulls),
 	}

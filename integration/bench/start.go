@@ -26,11 +26,10 @@ func start(rounds int) scenario {
 				return e.ours(e.binary("flake-run"), "--engine", "libcontainer", "bookworm", "/bin/true")
 			}},
 			{name: bwrapAll, prepare: needs("bwrap"), command: func(e *env) *exec.Cmd {
-				words := bwrapOver(e.rootfs())
-				return exec.Command(words[0], words[1:]...)
+				return exec.Command("bwrap", bwrapOver(e.rootfs(), "/bin/true")...)
 			}},
-			{name: crunRun, prepare: prepareBundle("crun"), command: bundle("crun"), thread: privateThread},
-			{name: runcRun, prepare: prepareBundle("runc"), command: bundle("runc")},
+			{name: crunRun, prepare: prepareBundle("crun", "/bin/true"), command: bundle("crun", "/bin/true"), thread: privateThread},
+			{name: runcRun, prepare: prepareBundle("runc", "/bin/true"), command: bundle("runc", "/bin/true")},
 			{name: podmanRun, prepare: preparePodman, command: podman, thread: privateThread},
 		},
 		goals: []goal{ratio(ourLink, runcRun, 1.2), ratio(ourLink, podmanRun, 0.2)},
@@ -52,23 +51,26 @@ func prepareFlake(e *env) error {
 }
 
 // bwrapOver is bubblewrap's whole isolation less the network, over a plain tree.
-func bwrapOver(tree string) []string {
-	return []string{"bwrap", "--unshare-all", "--share-net", "--ro-bind", tree, "/",
-		"--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "/bin/true"}
+func bwrapOver(tree string, program ...string) []string {
+	return append([]string{"--unshare-all", "--share-net", "--ro-bind", tree, "/",
+		"--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"}, program...)
 }
 
 // prepareBundle makes an OCI bundle of the plain tree, from the runtime's own template.
-func prepareBundle(runtime string) func(*env) error {
+func prepareBundle(runtime string, program ...string) func(*env) error {
 	return both(needs(runtime), func(e *env) error {
-		return e.bundle(e.scratch(runtime), runtime)
+		return e.bundle(bundleDir(e, runtime, program), runtime, program)
 	})
 }
 
-func bundle(runtime string) func(*env) *exec.Cmd {
+func bundleDir(e *env, runtime string, program []string) string {
+	return e.scratch(runtime + "-" + filepath.Base(program[0]))
+}
+
+func bundle(runtime string, program ...string) func(*env) *exec.Cmd {
 	return func(e *env) *exec.Cmd {
-		state := filepath.Join(e.scratch(runtime), "state")
 		id := fmt.Sprintf("bench-%d-%d", os.Getpid(), e.serial.Add(1))
-		return exec.Command(runtime, "--root", state, "run", "--bundle", e.scratch(runtime), id)
+		return exec.Command(runtime, "--root", e.scratch(runtime+"-state"), "run", "--bundle", bundleDir(e, runtime, program), id)
 	}
 }
 
