@@ -8,9 +8,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/flake-launcher/flake-launcher/integration/image"
 )
@@ -42,23 +39,16 @@ func hostFiles(rounds int) scenario {
 	var copies []subject
 	for _, n := range []int{0, 100, 1000, 8000, 50_000} {
 		s.subjects = append(s.subjects, subject{
-			name: ofHosts("flake", n), rounds: fewer(n, 15, 5), prepare: prepareHosts(n), before: both(settle, warm(n)),
+			name: ofHosts("flake", n), rounds: fewer(n, 15, 5), prepare: prepareHosts(n), before: warm(n), after: settle,
 			command: func(e *env) *exec.Cmd { return e.ours(e.link(hostsImage(n))) },
 		})
 		copies = append(copies, subject{
-			name: ofHosts("copying", n), rounds: fewer(n, 3, 1), prepare: prepareCopying(n), before: settle, thread: privateThread,
+			name: ofHosts("copying", n), rounds: fewer(n, 3, 1), prepare: prepareCopying(n), after: settle, thread: privateThread,
 			command: func(e *env) *exec.Cmd { return copying(e, n) },
 		})
 	}
 	s.subjects = append(s.subjects, copies...)
 	return s
-}
-
-// settle lets what the last subject has set off come to an end: the removal of 50,000 copies or mounts goes on after it.
-func settle(*env) error {
-	unix.Sync()
-	time.Sleep(200 * time.Millisecond)
-	return nil
 }
 
 // warm is a start that is not timed: during minutes of copying a kernel may have dropped the pages that a start needs.
@@ -132,25 +122,16 @@ func (e *env) delta(name string, lines ...string) (string, error) {
 	})
 }
 
-// hostsDelta is the archive of a delta that has nothing but a manifest.
-func (e *env) hostsDelta(n int) (archive string, list []string, err error) {
-	if list, err = manifest(n); err != nil {
-		return "", nil, err
-	}
-	archive, err = e.delta(hostsImage(n), removed(list))
-	return archive, list, err
-}
-
 func prepareHosts(n int) func(*env) error {
 	return func(e *env) error {
 		if err := prepareFlake(e); err != nil {
 			return err
 		}
-		archive, list, err := e.hostsDelta(n)
+		list, err := manifest(n)
 		if err != nil {
 			return err
 		}
-		if err := e.quiet(e.ours(e.binary("flake-ctl"), "load", archive)); err != nil {
+		if err := e.load(hostsImage(n), removed(list)); err != nil {
 			return err
 		}
 		if err := e.register(hostsImage(n), "/bin/true", "--container", hostsImage(n), "--base", "bookworm"); err != nil {
@@ -174,7 +155,11 @@ func (e *env) seesHost(list []string, images ...string) error {
 
 func prepareCopying(n int) func(*env) error {
 	return both(both(needs("rsync"), preparePodman), func(e *env) error {
-		archive, _, err := e.hostsDelta(n)
+		list, err := manifest(n)
+		if err != nil {
+			return err
+		}
+		archive, err := e.delta(hostsImage(n), removed(list))
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"runtime/debug"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // sample is one run: of a time, or of an amount of memory.
@@ -48,17 +51,25 @@ func (s *scenario) run(e *env, progress func(string)) []series {
 		progress("preparing " + sub.name)
 		if err := sub.prepare(e); err != nil {
 			all[i].Missing = err.Error()
+		}
+	}
+	// One run to warm up, and to see that it works at all; after all preparations, which can make an earlier plan stale.
+	for i, sub := range s.subjects {
+		if all[i].Missing != "" {
 			continue
 		}
-		// One run to warm up, and to see that it works at all.
+		progress("warming up " + sub.name)
 		if _, err := s.one(e, sub); err != nil {
 			all[i].Missing = err.Error()
 		}
 	}
 	lowerFloor()
+	// In another order each round, lest one always comes after the same other; and the same orders each time.
+	order := rand.New(rand.NewPCG(1, 2))
 	for round := range s.rounds {
 		progress(fmt.Sprintf("round %d of %d", round+1, s.rounds))
-		for i, sub := range s.subjects {
+		for _, i := range order.Perm(len(s.subjects)) {
+			sub := s.subjects[i]
 			if all[i].Missing != "" || sub.rounds > 0 && round >= sub.rounds {
 				continue
 			}
@@ -85,11 +96,27 @@ func (s *scenario) one(e *env, sub subject) (got sample, err error) {
 			return got, err
 		}
 	}
-	if sub.measure != nil {
-		return sub.measure(e, sub)
+	measure := sub.measure
+	if measure == nil {
+		measure = runOnce
 	}
+	if got, err = measure(e, sub); err == nil && sub.after != nil {
+		err = sub.after(e)
+	}
+	return got, err
+}
+
+// runOnce is a run of the subject's command.
+func runOnce(e *env, sub subject) (got sample, err error) {
 	broken := sub.thread.run(e, func() { got, err = timed(sub.command(e)) })
 	return got, errors.Join(broken, err)
+}
+
+// settle lets what a run has set off come to an end: copies and thousands of mounts are taken away after it.
+func settle(*env) error {
+	unix.Sync()
+	time.Sleep(200 * time.Millisecond)
+	return nil
 }
 
 // timed takes the time from fork to the end and what the kernel says about memory.

@@ -22,7 +22,7 @@ func rangeStart(rounds int) scenario {
 		name: "range", title: "The same as an ordinary user with a range of ids", rounds: rounds, reference: ourLink,
 		subjects: append(ranger.subjects(),
 			ranger.subject(ourRange, prepareRange, func(e *env) []string { return []string{ranger.link(e, "range")} }),
-			subject{name: podmanRun, prepare: prepareRootless, thread: withRange, command: func(e *env) *exec.Cmd {
+			subject{name: podmanRun, prepare: prepareRootless, after: settle, thread: withRange, command: func(e *env) *exec.Cmd {
 				return rootless(e, "run", "--rm", "--network=host", "--pull=never", "--cgroups=disabled", podmanBase, "/bin/true")
 			}}),
 		goals: []goal{ratio(ourLink, bwrapAll, 1.1), ratio(ourLink, podmanRun, 0.2), ratio(ourRange, podmanRun, 0.2)},

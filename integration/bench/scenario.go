@@ -23,6 +23,8 @@ type subject struct {
 	prepare func(*env) error
 	// before undoes the last round, untimed; nil if there is nothing to undo.
 	before func(*env) error
+	// after follows a run, untimed; nil if the run leaves nothing that the next would pay for.
+	after func(*env) error
 	// command is what is timed, from fork to the end of the process.
 	command func(*env) *exec.Cmd
 	// measure is one run; nil is that of the command.

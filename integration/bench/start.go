@@ -30,9 +30,13 @@ func start(rounds int) scenario {
 			}},
 			{name: crunRun, prepare: prepareBundle("crun", "/bin/true"), command: bundle("crun", "/bin/true"), thread: privateThread},
 			{name: runcRun, prepare: prepareBundle("runc", "/bin/true"), command: bundle("runc", "/bin/true")},
-			{name: podmanRun, prepare: preparePodman, command: podman, thread: privateThread},
+			{name: podmanRun, prepare: preparePodman, command: podman, thread: privateThread, after: settle},
+			stacked(),
 		},
-		goals: []goal{ratio(ourLink, runcRun, 1.2), ratio(ourLink, podmanRun, 0.2)},
+		goals: []goal{
+			ratio(ourLink, bwrapAll, 1), ratio(ourLink, crunRun, 0.55), ratio(ourStack, ourLink, 1.3), ratio(ourRun, ourLink, 1.3),
+			ratio(ourLink, runcRun, 1.2), ratio(ourLink, podmanRun, 0.2),
+		},
 	}
 }
 
