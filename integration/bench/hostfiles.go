@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -74,10 +75,11 @@ func manifest(n int) ([]string, error) {
 	var list []string
 	seen := 0
 	err := filepath.WalkDir("/usr", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
 		name := d.Name()
 		switch {
-		case err != nil:
-			return err
 		case len(list) == n:
 			return fs.SkipAll
 		case d.IsDir() && (name == "bin" || name == "sbin"):
@@ -117,8 +119,8 @@ func (e *env) delta(name string, lines ...string) (string, error) {
 		if err != nil {
 			return err
 		}
-		defer to.Close()
-		return image.Image{Name: name + ":latest", Layers: []*image.Layer{layer}}.WriteArchive(to)
+		made := image.Image{Name: name + ":latest", Layers: []*image.Layer{layer}}.WriteArchive(to)
+		return errors.Join(made, to.Close())
 	})
 }
 

@@ -16,7 +16,7 @@ const (
 
 func pull(rounds int) scenario {
 	return scenario{
-		name: "pull", title: "Pull and unpack a 3-layer image from docker-registry on loopback, empty store", rounds: rounds, reference: ourPull,
+		name: "pull", title: "Pull and unpack a 3-layer image from docker-registry on loopback, empty store", about: describe, rounds: rounds, reference: ourPull,
 		subjects: []subject{
 			{name: ourPull, prepare: prepareRegistry, before: emptyStore, command: func(e *env) *exec.Cmd {
 				return e.with("FLAKES_ROOT="+e.scratch("pulled"), e.binary("flake-ctl"), "pull", e.pushed)

@@ -19,7 +19,7 @@ var ranger = account{name: rangerName, id: rangerID, on: withRange}
 
 func rangeStart(rounds int) scenario {
 	return scenario{
-		name: "range", title: "The same as an ordinary user with a range of ids", rounds: rounds, reference: ourLink,
+		name: "range", title: "Start of /bin/true in the Debian base, as an ordinary user with a range of ids", rounds: rounds, reference: ourLink,
 		subjects: append(ranger.subjects(),
 			ranger.subject(ourRange, prepareRange, func(e *env) []string { return []string{ranger.link(e, "range")} }),
 			subject{name: podmanRun, prepare: prepareRootless, after: settle, thread: withRange, command: func(e *env) *exec.Cmd {

@@ -25,6 +25,18 @@ type verdict struct {
 	Word string  `json:"word"` // met, missed, unknown
 }
 
+// result runs the scenario.
+func (s *scenario) result(e *env) *result {
+	r := &result{Scenario: s.name, Reference: s.reference, Unit: s.unit, Series: s.run(e, progress(s.name))}
+	about := s.title
+	if s.about != nil {
+		about += ": " + s.about(e)
+	}
+	r.Title = fmt.Sprintf("%s (%s%d rounds)", about, s.atMost(), s.rounds)
+	r.judge(s.goals)
+	return r
+}
+
 func (r *result) find(name string) *series {
 	for i := range r.Series {
 		if r.Series[i].Subject == name && len(r.Series[i].Samples) > 0 {

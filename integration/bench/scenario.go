@@ -9,11 +9,22 @@ import (
 type scenario struct {
 	name      string // for -only and the JSON
 	title     string
+	about     func(*env) string // what only preparing shows, for the title; nil is nothing
 	rounds    int
 	reference string // the subject whose figure is told as a multiple of each other's
 	unit      string // of what is measured; empty is time
 	subjects  []subject
 	goals     []goal
+}
+
+// atMost is the word for a scenario of which some lines take part in a few rounds only.
+func (s *scenario) atMost() string {
+	for _, sub := range s.subjects {
+		if sub.rounds > 0 && sub.rounds < s.rounds {
+			return "at most "
+		}
+	}
+	return ""
 }
 
 // subject is one line of a table.

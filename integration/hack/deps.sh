@@ -36,6 +36,7 @@ bench|bwrap|bubblewrap|bubblewrap|bubblewrap|bubblewrap|bubblewrap
 bench|crun|crun|crun|crun|crun|crun
 bench|runc|runc|runc|runc|runc|runc
 bench|rsync|rsync|rsync|rsync|rsync|rsync
+bench|newuidmap|uidmap|shadow-utils|shadow|shadow|shadow-uidmap
 bench|podman|podman|podman|podman|podman|podman
 '
 
