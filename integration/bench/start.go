@@ -63,7 +63,8 @@ func bwrapOver(tree string, program ...string) []string {
 // prepareBundle makes an OCI bundle of the plain tree, from the runtime's own template.
 func prepareBundle(runtime string, program ...string) func(*env) error {
 	return both(needs(runtime), func(e *env) error {
-		return e.bundle(bundleDir(e, runtime, program), runtime, program)
+		dir := bundleDir(e, runtime, program)
+		return e.once(dir, func() error { return e.bundle(dir, runtime, program) })
 	})
 }
 
