@@ -225,11 +225,14 @@ func (d *Direct) ops() ([]byte, error) {
 	o.Append(mounts)
 	d.binds(o)
 	o.Append(rest)
+	// Before the rights are given up: without no_new_privs they are what a filter takes. The profile lets through what
+	// follows.
+	o.Filters(d.Filters)
 	if d.Cwd.Path != "" && d.Cwd.Path != "/" {
 		o.Cwd(initproc.Cwd(d.Cwd))
 	}
 	o.IDs(uid, gid, groups)
-	o.Run(&initproc.Program{DeathSignal: unix.SIGKILL, Filters: d.Filters, Env: d.Env, Args: d.Args})
+	o.Run(&initproc.Program{DeathSignal: unix.SIGKILL, Env: d.Env, Args: d.Args})
 	return o.Bytes()
 }
 

@@ -93,16 +93,20 @@ func newBed(t *testing.T, spec config.Spec) *bed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	filter, err := seccomp.Compile(config.DefaultCaps)
-	if err != nil {
-		t.Fatal(err)
+	var filters [][]byte
+	if !spec.NewPrivs { // which libcontainer can't do with a filter
+		filter, err := seccomp.Compile(c.Capabilities.Bounding)
+		if err != nil {
+			t.Fatal(err)
+		}
+		filters = [][]byte{seccomp.Terminal(), filter}
 	}
 	b.job = Job{
 		Config:   raw,
 		Lower:    []string{b.layer},
 		Env:      []string{"PATH=/nowhere:/bin"},
 		UID:      spec.UID,
-		Filters:  [][]byte{seccomp.Terminal(), filter},
+		Filters:  filters,
 		StateDir: b.state,
 	}
 	mounts := count(t, "/proc/self/mounts")

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"reflect"
 
 	"github.com/opencontainers/cgroups"
 	"github.com/opencontainers/runc/libcontainer/configs"
@@ -111,5 +112,5 @@ func (c *Container) complete() *configs.Config {
 // limited tells whether the description asks for anything that only a cgroup can do.
 func limited(c *configs.Config) bool {
 	g := c.Cgroups
-	return g != nil && (g.Path != "" || g.Name != "" || g.Parent != "")
+	return g != nil && (g.Path != "" || g.Name != "" || g.Parent != "" || g.Resources != nil && !reflect.ValueOf(*g.Resources).IsZero())
 }

@@ -86,6 +86,8 @@ static void follow_engine(int sig)
 {
 	struct pollfd p = {status_fd, 0, 0};
 
+	if (host_pids) /* nobody but we would end the app then */
+		sig = ORPHANED;
 	if (prctl(PR_SET_PDEATHSIG, sig, 0, 0, 0) != 0)
 		die(OP_DEATH, errno);
 	/* It may have died before: then nobody holds the other end of the pipe. */

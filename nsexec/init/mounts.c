@@ -210,12 +210,13 @@ static void mount_fs(char *p, char *end)
 		close(fs);
 		tree = make_fs(type, source, options, attrs | ATTR_RDONLY, &fs);
 	}
-	/* They belong to whoever owns the network, or the ipc namespace. */
-	if (tree < 0 && errno == EPERM && (!strcmp(type, "sysfs") || !strcmp(type, "mqueue"))) {
+	/* They belong to whoever owns the network, the ipc or the pid namespace. */
+	if (tree < 0 && errno == EPERM && (!strcmp(type, "sysfs") || !strcmp(type, "mqueue") || (host_pids && !strcmp(type, "proc")))) {
 		if (fs >= 0)
 			close(fs);
 		sys_is_hosts |= *type == 's';
-		bind(OP_MOUNT, path, path, attrs, F_RECURSIVE);
+		if (*type != 'm' || access(path, F_OK) == 0) /* a host does without queues */
+			bind(OP_MOUNT, path, path, attrs, F_RECURSIVE);
 		return;
 	}
 	if (tree < 0)

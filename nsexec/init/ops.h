@@ -38,6 +38,7 @@ enum { FSCONFIG_SET_FLAG_ = 0, FSCONFIG_SET_STRING_ = 1, FSCONFIG_CMD_CREATE_ = 
 #define RESOLVE_BENEATH 0x08
 #define RESOLVE_IN_ROOT 0x10
 #define NEWUSER 0x10000000
+#define NEWPID 0x20000000
 
 #define MAGIC 0x314b4c46u /* "FLK1" on little endian */
 
@@ -115,6 +116,8 @@ struct report {
 
 /* The signal by which the outer process hands others to PID 1; its value says which is meant. */
 #define CARRIER 63
+/* With the host's pids: what the kernel sends when the outer process is gone. */
+#define ORPHANED 64
 
 /* init.c */
 extern int status_fd;
@@ -162,7 +165,7 @@ void load_filter(void *prog, uint32_t size);
 void do_rights(uint32_t op, char *p, char *end);
 
 /* app.c */
-extern int own_group, child_ignored;
+extern int own_group, child_ignored, host_pids;
 extern char **app_env;
 void run(char **argv, const uint64_t *old_mask);
 

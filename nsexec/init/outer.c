@@ -367,6 +367,7 @@ void do_clone(char *p, char *end)
 		watch(pid, fds[0], signals);
 	}
 	is_outer = 0;
+	host_pids = !(flags & NEWPID);
 	close(fds[0]);
 	close(signals);
 	status_fd = fds[1];

@@ -159,6 +159,18 @@ static const char *remedy(uint32_t op, int err)
 		if (err == EPERM && own_userns)
 			return "run outside of other containers, or give the outer one `nesting: true`";
 		break;
+	case OP_RLIMIT:
+		if (err == EPERM)
+			return "ask for no more than the hard limit that you have yourself (`ulimit -Ha`), or run as root";
+		break;
+	case OP_BIND:
+		if (err == ENOENT)
+			return "make what is missing on the host, or take the option out";
+		break;
+	case OP_CAPS:
+		if (err == EPERM)
+			return "leave out capabilities that you don't have yourself";
+		break;
 	case OP_CWD:
 		return "change to another directory, or name one that the image has with workdir: (--workdir)";
 	}
