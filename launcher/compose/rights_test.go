@@ -29,7 +29,7 @@ func TestNewPrivilegesUnderAFilter(t *testing.T) {
 			t.Errorf("%s: capabilities are left: %s", file, text)
 		}
 	}
-	if err := os.Chmod(filepath.Join(b.layer, "bin/probe"), 0o4755); err != nil {
+	if err := os.Chmod(filepath.Join(b.layer, "bin/probe"), 0o755|os.ModeSetuid); err != nil {
 		t.Fatal(err)
 	}
 	if status := b.probe("read", "/proc/self/status"); !strings.Contains(status, "Uid:\t1234\t0\t0\t0") {
