@@ -104,10 +104,13 @@ type Cwd struct {
 // Symlink is one to make at Path.
 type Symlink struct{ Path, Text string }
 
-// Bind shows a path of the host. Devices keeps device nodes in it working.
+// Bind shows a path of the host. Devices keeps device nodes in it working. With options in Tmpfs it is an empty file
+// system instead, which may be one without programs.
 type Bind struct {
 	Source, Target    string
 	ReadOnly, Devices bool
+	Tmpfs             string
+	NoExec            bool
 }
 
 // Link is a host file to bind; neither path leads through a symlink. Kind is initproc.LinkFile and its like.
@@ -284,6 +287,13 @@ func (d *Direct) binds(o *initproc.Ops) {
 		}
 		if b.ReadOnly {
 			attrs |= unix.MOUNT_ATTR_RDONLY
+		}
+		if b.Tmpfs != "" {
+			if b.NoExec {
+				attrs |= unix.MOUNT_ATTR_NOEXEC
+			}
+			o.Mount("tmpfs", "tmpfs", b.Target, b.Tmpfs, attrs, initproc.Follow)
+			continue
 		}
 		o.Bind(b.Source, b.Target, attrs, initproc.Recursive|initproc.Follow)
 	}

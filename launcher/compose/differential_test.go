@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"github.com/flake-launcher/flake-launcher/launcher/caller"
 	"github.com/flake-launcher/flake-launcher/nsexec/config"
 )
 
@@ -41,9 +42,8 @@ func TestEnginesAgree(t *testing.T) {
 		"no network":       {PrivateNetwork: true},
 		"shared ipc":       {Share: []string{"ipc"}},
 		"rights of a user": {UID: 1234, Caps: []string{"CAP_CHOWN", "CAP_KILL", "CAP_NET_RAW"}, Held: []string{"CAP_KILL", "CAP_NET_RAW"}},
-		"devices": {Devices: []config.Device{{Source: "/dev/null", Target: "/dev/extra"}, {Source: "/dev/zero", Target: "/opt/zero"}},
-			Mounts: []config.Mount{{Target: "/scratch", NoExec: true}}},
-		"hardly confined": {Caps: ownCaps(), Masked: []string{}, Readonly: []string{}, NewPrivs: true, WritableSys: true},
+		"no programs":      {Mounts: []config.Mount{{Target: "/scratch", NoExec: true}}},
+		"hardly confined":  {Caps: ownCaps(), Masked: []string{}, Readonly: []string{}, NewPrivs: true, WritableSys: true},
 		"shared": {Share: []string{"uts", "cgroup"}, ShmSize: 1 << 20,
 			Rlimits: []config.Rlimit{{Name: "nofile", Soft: 100, Hard: 200}, {Name: "core"}},
 			Mounts:  []config.Mount{{Target: "/scratch", Size: 1 << 20, Mode: 0o700}, {Source: "/etc", Target: "/host/etc", ReadOnly: true}, {Source: "/etc/hostname", Target: "/host/name"}},
@@ -56,6 +56,10 @@ func TestEnginesAgree(t *testing.T) {
 				b := newBed(t, spec)
 				b.engine = engine
 				b.job.GID = spec.UID
+				b.job.Binds = []caller.Bind{
+					{Source: "/etc", Target: "/srv/etc", ReadOnly: true}, {Target: "/srv/tmp", Tmpfs: "mode=0700,size=4096", NoExec: true},
+					{Source: "/dev/null", Target: "/dev/extra", Devices: true}, {Source: "/etc/hostname", Target: "/srv/tmp/name"},
+				}
 				results[engine] = b.facts(t)
 			}
 			lib, direct := results[byLibcontainer], results[byDirect]

@@ -86,6 +86,9 @@ func startDirect(job Job) error {
 		kind := map[hostlink.Kind]uint32{hostlink.KindDir: initproc.LinkDir, hostlink.KindSocket: initproc.LinkSocket}[l.Kind]
 		d.Links = append(d.Links, nsexec.Link{Source: l.Source, Target: l.Target, Kind: kind})
 	}
+	for _, b := range job.Binds {
+		d.Binds = append(d.Binds, nsexec.Bind(b))
+	}
 	if job.Scratch != "" {
 		if d.Scratch, err = os.Open(job.Scratch); err != nil {
 			return err

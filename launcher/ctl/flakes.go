@@ -38,7 +38,10 @@ func (registerCmd) Help() string {
 	return `Example:
 
   flake-ctl register --container aws --base basepython --app /usr/local/bin/aws --target /usr/bin/aws
-  flake-ctl register --container alpine --app /usr/local/bin/alpine-sh --target / --pull`
+  flake-ctl register --container alpine --app /usr/local/bin/alpine-sh --target / --pull
+  flake-ctl register --container joe --app /usr/local/bin/joe --opt "--volume %HOME:%HOME" --opt "--net host"
+
+--opt takes the options of podman create that flake-pilot's registrations have; the README has a table of them.`
 }
 
 // laterOption refuses what a later version builds.

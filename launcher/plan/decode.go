@@ -72,7 +72,7 @@ func (d *decoder) node() Node {
 }
 func (d *decoder) link() Link { return Link{Source: d.str(), Target: d.str(), Kind: d.str()} }
 func (d *decoder) bind() Bind {
-	return Bind{Source: d.str(), Target: d.str(), ReadOnly: d.bool(), Optional: d.bool(), Devices: d.bool()}
+	return Bind{Source: d.str(), Target: d.str(), ReadOnly: d.bool(), Optional: d.bool(), Devices: d.bool(), Tmpfs: d.str(), NoExec: d.bool()}
 }
 func (d *decoder) copied() Copy { return Copy{Source: d.str(), Target: d.str(), Mode: d.u32()} }
 func (d *decoder) idMap() IDMap { return IDMap{d.u32(), d.u32(), d.u32()} }
@@ -111,7 +111,7 @@ func Decode(b []byte) (*Plan, error) {
 	p := &Plan{
 		Build: d.str(), Kernel: d.str(), Name: d.str(), Searched: d.strs(), Digests: d.strs(), Checks: items(d, d.check), Sudo: d.bool(), Lower: d.strs(),
 		Writable: d.str(), Store: d.str(), Seed: items(d, d.node), HostLayer: d.hostLayer(), Links: items(d, d.link),
-		Entrypoint: d.strs(), Cmd: d.strs(), Env: d.strs(), Pass: d.strs(), Deny: d.strs(), Set: d.strs(), Cwd: d.str(),
+		Entrypoint: d.strs(), Cmd: d.strs(), Env: d.strs(), Pass: d.strs(), Deny: d.strs(), Set: d.strs(), Cwd: d.str(), CwdVars: d.bool(),
 		UID: d.u32(), GID: d.u32(), Groups: items(d, d.u32),
 		Binds: items(d, d.bind), ShareCwd: d.bool(), Foreign: d.bool(), Copies: items(d, d.copied), Protect: d.strs(),
 		PreserveFDs: d.bool(), PilotArguments: d.bool(), Kept: d.str(), Size: d.u64(),

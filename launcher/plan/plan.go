@@ -67,7 +67,10 @@ type Plan struct {
 	Deny []string
 	Set  []string
 	// Cwd and the identity are those inside the container.
-	Cwd    string
+	Cwd string
+	// CwdVars says that %NAME in Cwd is a variable of the caller.
+	CwdVars bool
+
 	UID    uint32
 	GID    uint32
 	Groups []uint32
@@ -145,6 +148,9 @@ type Bind struct {
 	ReadOnly, Optional bool
 	// Devices keeps device nodes in it working.
 	Devices bool
+	// Tmpfs makes an empty file system with these options ("mode=01777") instead, which has no Source; NoExec is for it.
+	Tmpfs  string
+	NoExec bool
 }
 
 // Copy is a host file to copy. Source may be missing: then there is none. Target is canonical inside.

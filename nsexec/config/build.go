@@ -31,7 +31,7 @@ func Build(spec Spec) (*configs.Config, error) {
 		Hostname:        spec.Hostname,
 		Namespaces:      namespaces(spec),
 		Capabilities:    capabilities(spec),
-		Mounts:          slices.Concat(systemMounts(spec), deviceMounts(spec.Devices), extraMounts(spec.Mounts)),
+		Mounts:          append(systemMounts(spec), extraMounts(spec.Mounts)...),
 		Devices:         deviceNodes(),
 		MaskPaths:       slices.Clone(orDefault(spec.Masked, DefaultMasked)),
 		ReadonlyPaths:   slices.Clone(orDefault(spec.Readonly, DefaultReadonly)),
@@ -133,13 +133,6 @@ func hostBind(source, target string, flags int) *configs.Mount {
 	}
 	return &configs.Mount{Device: "bind", Source: source, Destination: target, Flags: unix.MS_BIND | unix.MS_REC | flags,
 		RecAttr: &unix.MountAttr{Attr_set: attrs}, PropagationFlags: []int{unix.MS_SLAVE | unix.MS_REC}}
-}
-
-func deviceMounts(devices []Device) (out []*configs.Mount) {
-	for _, d := range devices {
-		out = append(out, hostBind(d.Source, d.Target, unix.MS_NOSUID|unix.MS_NOEXEC))
-	}
-	return out
 }
 
 // cpuPeriod is the kernel's default, in microseconds.
@@ -268,11 +261,6 @@ func (s *Spec) checkPaths() error {
 	for _, p := range slices.Concat(s.Masked, s.Readonly) {
 		if !clean(p) {
 			return &FieldError{"masked or read-only path", p, "must be absolute and clean"}
-		}
-	}
-	for _, d := range s.Devices {
-		if !clean(d.Source) || !clean(d.Target) || d.Target == "/" || d.Target == "/dev" {
-			return &FieldError{"device", d.Source + ":" + d.Target, "must be absolute and clean, and not all of /dev"}
 		}
 	}
 	for _, m := range s.Mounts {

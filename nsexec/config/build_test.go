@@ -24,8 +24,6 @@ func TestSpecsThatAreRefused(t *testing.T) {
 		"shared pids and nesting":    {Share: []string{"pid"}, Nesting: NestingWritable},
 		"shm of the host's ipc":      {Share: []string{"ipc"}, ShmSize: 1},
 		"held beyond the bounds":     {UID: 1, Held: []string{"CAP_SYS_ADMIN"}},
-		"all of /dev as a device":    {Devices: []Device{{"/dev", "/dev"}}},
-		"relative device":            {Devices: []Device{{"dev/x", "/dev/x"}}},
 		"negative limit":             {Limits: Limits{PIDs: -1}},
 		"shared nothing":             {Share: []string{""}},
 		"relative mask":              {Masked: []string{"proc/kcore"}},
@@ -128,11 +126,6 @@ func TestOptions(t *testing.T) {
 				c.Mounts[4].IsBind() && c.Mounts[4].Source == "/dev/shm" && c.Mounts[4].Destination == "/dev/shm"
 		}},
 		"shared pids": {Spec{Share: []string{"pid"}}, func(c *configs.Config) bool { return !c.Namespaces.Contains(configs.NEWPID) }},
-		"a device is bound, not made": {Spec{Devices: []Device{{"/dev/a", "/dev/b"}}}, func(c *configs.Config) bool {
-			m := c.Mounts[len(c.Mounts)-1]
-			return m.Source == "/dev/a" && m.Destination == "/dev/b" && m.Flags == unix.MS_BIND|unix.MS_REC|unix.MS_NOSUID|unix.MS_NOEXEC &&
-				m.RecAttr.Attr_set == unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC && len(c.Devices) == len(nodes)
-		}},
 		"limits of a cgroup": {Spec{Limits: Limits{Memory: 1 << 20, MilliCPUs: 1500, PIDs: 7}}, func(c *configs.Config) bool {
 			r := c.Cgroups.Resources
 			return r.Memory == 1<<20 && r.CpuQuota == 150_000 && r.CpuPeriod == 100_000 && *r.PidsLimit == 7 && c.Cgroups.Path == ""

@@ -22,8 +22,6 @@ type Spec struct {
 	Share []string
 	// WritableSys leaves /sys as writable as the app's rights make it.
 	WritableSys bool
-	// Devices are device nodes of the host, or directories of such.
-	Devices []Device
 	// Mounts come on top of /proc, /sys and /dev, in this order.
 	Mounts []Mount
 	// Limits need a cgroup, and so libcontainer's engine.
@@ -65,12 +63,6 @@ type Mount struct {
 	Size     int64  // of a tmpfs in bytes; 0 is the kernel's default
 	Mode     uint32 // of a tmpfs; 0 is 01777
 	NoExec   bool   // of a tmpfs
-}
-
-// Device is a device of the host: bound, since a bind needs no right to make nodes and keeps the host's mode and owner.
-type Device struct {
-	Source string // absolute path on the host
-	Target string // absolute path inside
 }
 
 // Limits are what the app and all that it starts may use together. Zero values are none.

@@ -76,6 +76,18 @@ func (d *Description) AddBind(source, target string, readOnly, devices bool) {
 	})
 }
 
+// AddTmpfs makes an empty file system over all that was mounted before.
+func (d *Description) AddTmpfs(target, options string, readOnly, noExec bool) {
+	flags := unix.MS_NOSUID | unix.MS_NODEV
+	if readOnly {
+		flags |= unix.MS_RDONLY
+	}
+	if noExec {
+		flags |= unix.MS_NOEXEC
+	}
+	d.config.Mounts = append(d.config.Mounts, &configs.Mount{Device: "tmpfs", Source: "tmpfs", Destination: target, Flags: flags, Data: options})
+}
+
 // DefaultStateDir is on a file system that does not outlive the machine's run, as what it notes does not either.
 const DefaultStateDir = "/run/flake-launcher"
 

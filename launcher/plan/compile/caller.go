@@ -119,7 +119,7 @@ func (c *Compiler) seeds(p *plan.Plan, view *rootfs.View) (*caller.Seeds, error)
 	}
 	s.UID, s.GID = p.UID, p.GID
 	dirs := writable
-	if !p.ShareCwd && p.Cwd != "/" {
+	if !p.ShareCwd && p.Cwd != "/" && !p.CwdVars {
 		dirs = append(slices.Clone(writable), p.Cwd)
 	}
 	for _, dir := range dirs {

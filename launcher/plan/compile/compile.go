@@ -78,6 +78,10 @@ type Result struct {
 
 // FromFlake turns a registration into a request.
 func FromFlake(name string, f *flake.Flake) (Request, error) {
+	f, err := flake.Effective(f)
+	if err != nil {
+		return Request{}, fmt.Errorf("flake %q: %w", name, err)
+	}
 	if key := f.Unsupported(); key != "" {
 		return Request{}, &UnsupportedError{Flake: name, Key: key}
 	}
@@ -204,10 +208,16 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 	if err := command(p, req, stack); err != nil {
 		return nil, err
 	}
+	if err := envFiles(p, req.Flake); err != nil {
+		return nil, fmt.Errorf("flake %q: %w", req.Name, err)
+	}
 	if err := c.checkTarget(p, req, view, host); err != nil {
 		return nil, err
 	}
 	if err := c.identity(p, req, stack, view); err != nil {
+		return nil, err
+	}
+	if err := c.groups(p, req, view); err != nil {
 		return nil, err
 	}
 	if err := checkRange(p, req); err != nil {
@@ -241,7 +251,7 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 		return nil, err
 	}
 	p.Lower = topFirst(layers, own)
-	p.Checks = slices.Concat(req.Checks, names, includes.checks, host.checks, c.rangeChecks(p, stack))
+	p.Checks = slices.Concat(p.Checks, req.Checks, names, includes.checks, host.checks, c.rangeChecks(p, stack))
 	if p.HostLayer != nil {
 		p.Checks = append(p.Checks, plan.NewCheck(p.HostLayer.Dir))
 	}
