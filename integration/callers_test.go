@@ -36,6 +36,7 @@ var notTwice = map[string]string{
 	"TestRangeByImageUser":               "a user with a range",
 	"TestRangeRefused":                   "a user with a range",
 	"TestRangeRemoval":                   "a user with a range",
+	"TestLimits":                         "root alone: a user is refused",
 	"TestRangeOfRoot":                    "root alone",
 	"TestSudo":                           "root needs none",
 	"TestSudoEnvironment":                "root needs none",

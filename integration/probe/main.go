@@ -49,6 +49,8 @@ var commands = map[string]func(args []string) int{
 	"look":   look,
 	"rename": rename,
 	"mkdir":  mkdir,
+	"fill":   fill,
+	"crowd":  crowd,
 }
 
 // main runs the command named by the first argument, or by argv[0] if that names one.
@@ -366,6 +368,39 @@ func look([]string) int {
 		}
 		fmt.Println(in.Text(), fmt.Sprintf("%o %d:%d %d %d %q %s", st.Mode, st.Uid, st.Gid, size, st.Mtim.Sec, link, content))
 	}
+	return 0
+}
+
+// fill takes so many MiB of memory and prints their number.
+func fill(args []string) int {
+	n, err := strconv.Atoi(args[0])
+	if err != nil {
+		return complain(err)
+	}
+	all := make([][]byte, n)
+	for i := range all {
+		all[i] = make([]byte, 1<<20)
+		for at := 0; at < 1<<20; at += 4096 {
+			all[i][at] = 1
+		}
+	}
+	fmt.Println(len(all))
+	return 0
+}
+
+// crowd starts so many processes, as far as it can, and prints whether it could.
+func crowd(args []string) int {
+	n, err := strconv.Atoi(args[0])
+	if err != nil {
+		return complain(err)
+	}
+	for range n {
+		if err := exec.Command("/proc/self/exe", "wait").Start(); err != nil {
+			fmt.Println(errors.Is(err, syscall.EAGAIN))
+			return 0
+		}
+	}
+	fmt.Println("all")
 	return 0
 }
 

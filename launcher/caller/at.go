@@ -113,7 +113,9 @@ func (m *Moment) add(b plan.Bind, lookup func(string) (string, bool)) error {
 		}
 		source, target = filepath.Clean(source), filepath.Clean(target)
 	}
-	if b.Tmpfs == "" {
+	if b.Tmpfs != "" {
+		source = ""
+	} else {
 		// Where its links lead now: what is protected is told by its path.
 		real, err := filepath.EvalSymlinks(source)
 		if b.Optional && (errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENOTDIR)) {
@@ -124,8 +126,17 @@ func (m *Moment) add(b plan.Bind, lookup func(string) (string, bool)) error {
 		}
 		source = real
 	}
-	m.Binds = append(m.Binds, Bind{source, target, b.ReadOnly, b.Devices, b.Tmpfs, b.NoExec})
+	m.put(Bind{source, target, b.ReadOnly, b.Devices, b.Tmpfs, b.NoExec})
 	return nil
+}
+
+// put adds a bind over those before it, and below those at places within its own: they would be hidden.
+func (m *Moment) put(b Bind) {
+	n := slices.IndexFunc(m.Binds, func(o Bind) bool { return o.Target != b.Target && within(o.Target, b.Target) })
+	if n < 0 {
+		n = len(m.Binds)
+	}
+	m.Binds = slices.Insert(m.Binds, n, b)
 }
 
 // reason is an error without the operation and the path, which the sentence around it has.
@@ -156,12 +167,7 @@ func (m *Moment) cwd(c Caller) error {
 			m.Cwd = Cwd{Path: real}
 			return nil
 		}
-		// Below what is mounted at a place within it.
-		n := slices.IndexFunc(m.Binds, func(b Bind) bool { return b.Target != real && within(b.Target, real) })
-		if n < 0 {
-			n = len(m.Binds)
-		}
-		m.Binds = slices.Insert(m.Binds, n, Bind{Source: real, Target: real})
+		m.put(Bind{Source: real, Target: real})
 	}
 	m.Cwd = Cwd{Path: real, Real: real, Dev: here.Dev, Ino: here.Ino}
 	if pwd, ok := c.Lookup("PWD"); ok && names(pwd, &here) && pwd != real {

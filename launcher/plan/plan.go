@@ -75,8 +75,8 @@ type Plan struct {
 	GID    uint32
 	Groups []uint32
 
-	// Binds are what the caller shares that depends on the moment of the start, in this order, below all other mounts of
-	// the description. ShareCwd adds the directory he is in, and has the app start there.
+	// Binds are what the caller shares that depends on the moment of the start, over all mounts of the description, in this
+	// order but that none hides a place within its own. ShareCwd adds the directory he is in, and has the app start there.
 	Binds    []Bind
 	ShareCwd bool
 	// Foreign says that a layer belongs to another user than the start maps: its directories can't be written to.

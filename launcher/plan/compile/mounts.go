@@ -12,8 +12,8 @@ import (
 	"github.com/flake-launcher/flake-launcher/launcher/plan"
 )
 
-// mounts adds the flake's own mounts and devices, over what its profile shares. All are made at the start, in this order:
-// a tmpfs, too, for it may lie in a directory that is shared.
+// mounts adds the flake's own mounts and devices, over what its profile shares. All are made at the start, a tmpfs, too:
+// it may lie in a directory that is shared.
 func (c *Compiler) mounts(p *plan.Plan, f *flake.Flake) error {
 	for _, m := range f.Mounts {
 		b := plan.Bind{Source: cleaned(m.Source), Target: cleaned(m.Target), ReadOnly: m.ReadOnly, Optional: m.Optional, Devices: m.Devices}

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -69,7 +68,7 @@ func (c *Compiler) shares(p *plan.Plan, req Request, images []rootfs.Stored, vie
 	p.PreserveFDs = f.PreserveFDs
 	p.ShareCwd = prof.Cwd && f.Workdir == ""
 	if f.Workdir != "" {
-		p.Cwd, p.CwdVars = path.Clean(f.Workdir), flake.HasVariable(f.Workdir)
+		p.Cwd, p.CwdVars = cleaned(f.Workdir), flake.HasVariable(f.Workdir)
 	}
 	if err := c.foreign(p, images); err != nil {
 		return err
