@@ -90,7 +90,13 @@ var instead = map[string]string{
 // parsePodman reads entries of `--opt` or of container.runtime.podman, in flake-pilot's form, into native keys.
 func parsePodman(entries []string) (*Flake, error) {
 	o := &Flake{}
-	for _, entry := range entries {
+	for n := 0; n < len(entries); n++ {
+		entry := strings.TrimPrefix(strings.TrimSpace(entries[n]), `\`)
+		// flake-pilot hands words over one by one: an option and its value may be two entries.
+		if n+1 < len(entries) && strings.HasPrefix(entry, "-") && !strings.ContainsAny(entry, " =") && !strings.HasPrefix(strings.TrimPrefix(entries[n+1], `\`), "-") {
+			n++
+			entry += " " + entries[n]
+		}
 		words, err := splitEntry(entry)
 		if err != nil {
 			return nil, err

@@ -47,6 +47,7 @@ func TestPodmanOptions(t *testing.T) {
 		"volume of devices":        {[]string{"-v /dev/snd:/dev/snd:dev"}, Flake{Mounts: []Mount{{Source: "/dev/snd", Target: "/dev/snd", Devices: true}}}},
 		"blanks as flake-pilot":    {[]string{"--volume /a b:/c d"}, bind("/a b", "/c d")},
 		"blanks within quotes":     {[]string{`--volume "/a b:/c" --net 'host'`, `--env=A=\"x\ y`}, Flake{Mounts: []Mount{{Source: "/a b", Target: "/c"}}, Network: "host", Env: Env{Set: set("A", `"x y`)}}},
+		"a value of its own":       {[]string{"-v", "/a b:/c", "--net", "host", "--rm"}, Flake{Mounts: []Mount{{Source: "/a b", Target: "/c"}}, Network: "host"}},
 		"several words":            {[]string{"--net host -u 7:8 --rm --read-only"}, Flake{Network: "host", User: "7:8", Writable: "none"}},
 		"mount":                    {[]string{"--mount type=bind,src=/a,dst=/b,ro", "--mount=type=bind,source=/c,target=/d,readonly=false"}, Flake{Mounts: []Mount{{Type: "bind", Source: "/a", Target: "/b", ReadOnly: true}, {Type: "bind", Source: "/c", Target: "/d"}}}},
 		"mount of a tmpfs":         {[]string{"--mount type=tmpfs,destination=/t,tmpfs-size=1m,tmpfs-mode=700,noexec"}, Flake{Mounts: []Mount{{Type: "tmpfs", Target: "/t", Size: "1m", Mode: "700", NoExec: true}}}},
