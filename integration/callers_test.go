@@ -44,6 +44,7 @@ var notTwice = map[string]string{
 	"TestSudoForAUsersOwnFlake":          "root needs none",
 	"TestSudoOnATerminal":                "root needs none",
 	"TestPilotThroughSudo":               "root needs no sudo",
+	"TestRangeOptions":                   "a user with a range",
 	"TestHostFilesOutOfReach":            "nothing is out of root's reach",
 	"TestAppCannotRegister":              "the user alone, over two stores",
 	"TestCurrentDirectoryOverRootsStore": "the user alone, over two stores",

@@ -253,3 +253,33 @@ func TestLimits(t *testing.T) {
 		t.Errorf("a volume of a limited start: %v", res)
 	}
 }
+
+// With a range of ids an ordinary user is root of a namespace that has groups, too.
+func TestRangeOptions(t *testing.T) {
+	s := ranged(t, line, line)
+	s.Load(fixture.ProbeBase(t))
+	run := func(opt string, args ...string) *fixture.Result {
+		return s.Run(append([]string{"--ids", "range", "--opt", opt, "probe", "/bin/probe"}, args...)...)
+	}
+	for name, test := range map[string]struct {
+		opt  string
+		args []string
+		want string
+	}{
+		"groups":           {"--group-add 5,77", []string{"ids"}, "[5 77]"},
+		"all capabilities": {"--cap-add all", []string{"status", "CapEff"}, "000001ffffffffff"},
+		"privileged":       {"--privileged", []string{"status", "Seccomp"}, "Seccomp:\t0"},
+		"the host's pids":  {"--pid host", []string{"stat", "/proc/self/ns/pid"}, readlink(t, "/proc/self/ns/pid")},
+		"the host's ipc":   {"--ipc host", []string{"stat", "/proc/self/ns/ipc"}, readlink(t, "/proc/self/ns/ipc")},
+		"a device":         {"--device /dev/zero:/dev/nil", []string{"stat", "/dev/nil"}, "20000 666"},
+		"a volume":         {"-v %HOME:/srv/x", []string{"touch", "/srv/x/y"}, "ok"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if res := run(test.opt, test.args...); !strings.Contains(res.Stdout, test.want) {
+				t.Errorf("want %q, got %v", test.want, res)
+			}
+		})
+	}
+	s.Refused(run("-m 64m", "id"), "limits: memory", "ordinary user")
+	s.Refused(run("--group-add 70000", "id"), "range")
+}
