@@ -304,7 +304,6 @@ func testLaterFeaturesAreRefused(t *testing.T, by fixture.Caller) {
 	s := started(t, by)
 	for _, args := range [][]string{
 		{"--instance", "x", "probe"},
-		{"--opt", "--memory 1g", "probe"},
 	} {
 		s.Refused(s.Run(args...))
 	}
