@@ -233,7 +233,7 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 	if err := c.basics(p, req.profile(), host, view); err != nil {
 		return nil, err
 	}
-	if err := c.shares(p, req, images, view); err != nil {
+	if err := c.shares(p, req, images, &restored{view, host.nodes}); err != nil {
 		return nil, err
 	}
 	if err := c.describe(p, req); err != nil {

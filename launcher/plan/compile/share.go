@@ -62,7 +62,7 @@ func (c *Compiler) home(p *plan.Plan) string {
 
 // shares fills in what the app sees of its caller: environment, directories, descriptors. Directories that have to be
 // there for it are in the result.
-func (c *Compiler) shares(p *plan.Plan, req Request, images []rootfs.Stored, view *rootfs.View) error {
+func (c *Compiler) shares(p *plan.Plan, req Request, images []rootfs.Stored, view caller.Image) error {
 	f, prof := req.Flake, req.profile()
 	environment(p, f, prof)
 	p.PreserveFDs = f.PreserveFDs
