@@ -14,9 +14,26 @@ import (
 // execDirect replaces the process by the direct engine. What is opened here stays open, and so locked, in the process
 // that waits for the app.
 func execDirect(speaker string, p *plan.Plan, v plan.Invocation) error {
-	layers, err := overlay.OpenLayers(p.Lower)
+	d, err := newDirect(speaker, p, v)
 	if err != nil {
 		return err
+	}
+	if p.Writable == plan.WritableDisk {
+		tmp, err := scratch(p.Store)
+		if err != nil {
+			return err
+		}
+		defer tmp.Close() // reached only when nothing was started
+		d.Scratch = tmp.Lock()
+	}
+	return d.Exec()
+}
+
+// newDirect opens the layers of a plan and describes a start, its writable part on disk excepted.
+func newDirect(speaker string, p *plan.Plan, v plan.Invocation) (*nsexec.Direct, error) {
+	layers, err := overlay.OpenLayers(p.Lower)
+	if err != nil {
+		return nil, err
 	}
 	d := &nsexec.Direct{
 		Speaker: speaker, Ops: p.Ops, User: p.User, Layers: layers, Upper: upperKinds[p.Writable],
@@ -38,15 +55,7 @@ func execDirect(speaker string, p *plan.Plan, v plan.Invocation) error {
 			d.Range.GIDs = append(d.Range.GIDs, nsexec.IDMap(m))
 		}
 	}
-	if p.Writable == plan.WritableDisk {
-		tmp, err := scratch(p.Store)
-		if err != nil {
-			return err
-		}
-		defer tmp.Close() // reached only when nothing was started
-		d.Scratch = tmp.Lock()
-	}
-	return d.Exec()
+	return d, nil
 }
 
 var upperKinds = map[string]uint32{

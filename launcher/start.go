@@ -41,7 +41,7 @@ func start(argv []string) (string, error) {
 		return candidates[0], err
 	}
 	compile := []string{"compile", "--", name}
-	return name, l.launch(name, plan.FileName(name), compile, plan.Invocation{Args: argv[1:]})
+	return name, l.launch(name, plan.FileName(name), compile, plan.Invocation{Args: argv[1:]}, keepingFromEnv())
 }
 
 // NoNameError is the answer to a call by the launcher's own name.
@@ -88,7 +88,7 @@ func (l *launcher) choose(candidates []string) (string, error) {
 }
 
 // launch executes the plan, which it has compiled first if need be. speaker begins messages.
-func (l *launcher) launch(speaker, planFile string, compile []string, v plan.Invocation) error {
+func (l *launcher) launch(speaker, planFile string, compile []string, v plan.Invocation, k Keeping) error {
 	path := filepath.Join(l.plans, planFile)
 	p, f, err := l.load(path)
 	if err != nil {
@@ -107,6 +107,9 @@ func (l *launcher) launch(speaker, planFile string, compile []string, v plan.Inv
 	}
 	if argv := p.Argv(v); len(argv) == 0 || argv[0] == "" {
 		return &NoCommandError{Name: p.Name}
+	}
+	if p.Kept != "" {
+		return startKept(speaker, p, v, k)
 	}
 	if p.Engine == plan.EngineDirect {
 		return execDirect(speaker, p, v)

@@ -1,5 +1,14 @@
 package rootfs
 
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
 // ledgerDir holds one file for each link that we made on the host, see launcher/catalog.
 const ledgerDir = "ledger"
 
@@ -16,4 +25,23 @@ func (s *Store) NameDirs() []string {
 // image's: not while a start is using it.
 func (s *Store) RetireHostLayer(name string) (removed bool, err error) {
 	return s.retire(s.path(hostLayersDir, escape(name)))
+}
+
+// RetireInstance takes a kept instance out of its place at once, and then removes all of it; a crash in between leaves
+// work for [Store.SweepTemp]. name is that of its directory, whose lock and processes are the caller's business. An
+// absent one is success.
+func (s *Store) RetireInstance(name string) (err error) {
+	if name == "" || name == "." || name == ".." || strings.ContainsRune(name, '/') {
+		return fmt.Errorf("retire instance %q: %w", name, ErrBadName)
+	}
+	t, err := s.Temp("old-instance")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, t.Close()) }()
+	err = os.Rename(s.path(instancesDir, name), filepath.Join(t.Dir(), "i"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("retire instance: %w", err)
+	}
+	return nil
 }

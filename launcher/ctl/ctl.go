@@ -39,6 +39,8 @@ type grammar struct {
 	Images   imagesCmd   `cmd:"" help:"List the stored images."`
 	Remove   removeCmd   `cmd:"" help:"Remove flakes, or an image with all that only it needs."`
 	GC       gcCmd       `cmd:"" name:"gc" help:"Delete what nothing needs any more."`
+	Show     showCmd     `cmd:"" help:"List the kept instances of flakes."`
+	Reset    resetCmd    `cmd:"" help:"End a kept instance and remove what was written in it."`
 	Compile  compileCmd  `cmd:"" hidden:""`
 	Ranges   rangesCmd   `cmd:"" hidden:""`
 	Podman   podmanCmd   `cmd:"" hidden:"" help:"Old spellings, as flake-pilot has them."`

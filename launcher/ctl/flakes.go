@@ -28,7 +28,7 @@ type registerCmd struct {
 
 	CheckHostDependencies bool `aliases:"check_host_dependencies" help:"Link the host files that the image asks for though it has no base."`
 
-	Resume bool `hidden:""`
+	Resume bool `help:"Keep the container: further calls run in it, and what they write stays (see reset)."`
 	Attach bool `hidden:""`
 
 	option.Common
@@ -44,7 +44,7 @@ func (registerCmd) Help() string {
 // laterOption refuses what a later version builds.
 func (c *registerCmd) laterOption() error {
 	for flag, given := range map[string]bool{
-		"--resume": c.Resume, "--attach": c.Attach,
+		"--attach": c.Attach,
 	} {
 		if given {
 			return &launcher.LaterError{Option: flag}
@@ -63,6 +63,7 @@ func (c *registerCmd) flake() *flake.Flake {
 		Name: c.Container, BaseContainer: c.Base, Layers: c.Layer, HostAppPath: c.App, TargetAppPath: target,
 		CheckHostDependencies: c.CheckHostDependencies,
 	}
+	f.Container.Runtime.Resume = c.Resume
 	describe(c.Common, f)
 	return f
 }

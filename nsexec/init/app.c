@@ -4,10 +4,11 @@
 #include "ops.h"
 #include <sys/wait.h>
 
-int own_group, child_ignored;
+int own_group, child_ignored, joined;
+pid_t sender;
 char **app_env;
 
-static int next_signal(siginfo_t *info)
+int next_signal(siginfo_t *info)
 {
 	uint64_t all = ~0ULL;
 
@@ -111,8 +112,10 @@ static void reap(pid_t app)
  */
 static void forward_carried(pid_t app, int sig, const siginfo_t *si)
 {
-	if (sig == CARRIER && si->si_code == SI_QUEUE && si->si_pid == 0)
+	if (sig == CARRIER && si->si_code == SI_QUEUE && si->si_pid == sender)
 		kill(app, si->si_value.sival_int);
+	if (sig == ORPHANED && joined)
+		kill(app, SIGKILL); /* as with a container that ends with its start */
 }
 
 static void forward(pid_t app, int sig, const siginfo_t *si)

@@ -1,10 +1,11 @@
 //go:build ignore
 
 /*
- * The small static program around an app, in two roles:
+ * The small static program around an app, in three roles:
  *
  *   init BLOB STATUS          PID 1 of a container that libcontainer has set up
  *   FLAKE_STAGE=BLOB, alone   the direct engine: the outer process, which starts PID 1 itself
+ *   FLAKE_HOLD=STATUS, alone  PID 1 of a kept instance, once it is set up
  *
  * BLOB and STATUS are descriptor numbers. BLOB is a file with a flat list of operations that are done in their order;
  * the last one runs the app. STATUS is a pipe that gets fixed-size records about its fate. Both formats are those of
@@ -31,6 +32,7 @@ struct record {
 };
 
 int status_fd = -1;
+uint64_t callers_mask;
 static int stdio[3] = {0, 1, 2};
 
 /* Raw calls: the C library keeps some real-time signals for itself and would leave them out. */
@@ -63,7 +65,7 @@ uint32_t number(uint32_t op, char **at, char *end)
 }
 
 /* A vector of the strings in p[0..size), which ends with a NUL. */
-static char **vector(uint32_t op, char *p, uint32_t size)
+char **vector(uint32_t op, char *p, uint32_t size)
 {
 	uint32_t n = 0, i;
 	char **v;
@@ -82,7 +84,7 @@ static char **vector(uint32_t op, char *p, uint32_t size)
 	return v;
 }
 
-static void follow_engine(int sig)
+void follow_engine(int sig)
 {
 	struct pollfd p = {status_fd, 0, 0};
 
@@ -214,6 +216,14 @@ static void perform(uint32_t op, char *p, uint32_t size, const uint64_t *old_mas
 	case OP_HOSTNAME ... OP_KEYRING:
 		do_rights(op, p, end);
 		return;
+	case OP_HOLD:
+		do_hold(p, end);
+		return;
+	case OP_KEEP:
+		keep();
+	case OP_AFTER ... OP_AGAIN:
+		do_kept(op, p, end);
+		return;
 	}
 	die(op, EPROTO); /* an operation of a younger engine */
 }
@@ -234,6 +244,9 @@ int main(int argc, char **argv, char **env)
 	int fd;
 
 	set_mask(&all, &old_mask);
+	callers_mask = old_mask;
+	if (env[0] && !env[1] && !strncmp(env[0], HOLD, sizeof(HOLD) - 1))
+		hold_main(number_of(env[0] + sizeof(HOLD) - 1));
 	if (env[0] && !env[1] && !strncmp(env[0], STAGE, sizeof(STAGE) - 1)) {
 		is_outer = 1;
 		fd = number_of(env[0] + sizeof(STAGE) - 1);

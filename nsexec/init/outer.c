@@ -20,6 +20,9 @@
 #endif
 
 static int scratch = -1;
+static int complaints = -1; /* of what is run at the end */
+char **again, **after;
+int join_lock = -1;
 
 void set_scratch(int fd)
 {
@@ -194,6 +197,31 @@ static void unblock(int sig)
 	syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &one, NULL, sizeof(one));
 }
 
+/* Nobody waits for what it says; that it fails shows. */
+static void run_after(void)
+{
+	uint64_t none = 0;
+	char **env = after;
+	pid_t pid;
+	int fd, st;
+
+	if (!after)
+		return;
+	while (*env++)
+		;
+	pid = fork();
+	if (pid == 0) {
+		fd = open("/dev/null", O_RDWR);
+		if (fd != 0 || dup2(0, 1) < 0 || dup2(complaints, 2) < 0)
+			_exit(127);
+		set_mask(&none, NULL);
+		execve(after[0], after + 1, env);
+		_exit(127);
+	}
+	while (pid > 0 && waitpid(pid, &st, 0) < 0 && errno == EINTR)
+		;
+}
+
 /* End as the app did, so that a shell sees what it would have seen of the app; the core dump was the app's. */
 static void leave(int status) __attribute__((noreturn));
 static void leave(int status)
@@ -202,6 +230,7 @@ static void leave(int status)
 	int sig = WTERMSIG(status);
 
 	remove_scratch();
+	run_after();
 	if (WIFEXITED(status))
 		_exit(WEXITSTATUS(status));
 	setrlimit(RLIMIT_CORE, &none);
@@ -267,6 +296,30 @@ static void stop(int pipe, int sig)
 	fcntl(pipe, F_SETFL, 0);
 }
 
+/* Don't keep the caller's pipes open: a reader waits for their end. */
+static void leave_stdio(void)
+{
+	close(0);
+	close(1);
+	close(2);
+}
+
+/* The instance ended while we were about to enter it: all over again, from outside. */
+static void start_again(pid_t child)
+{
+	char **env = again;
+
+	while (*env++)
+		;
+	while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
+		;
+	if (child_ignored)
+		signal(SIGCHLD, SIG_IGN);
+	set_mask(&callers_mask, NULL);
+	execve(again[0], again + 1, env);
+	_exit(125);
+}
+
 static void watch(pid_t pid1, int pipe, int signals)
 {
 	struct pollfd p[2] = {{pipe, POLLIN, 0}, {signals, POLLIN, 0}};
@@ -285,6 +338,10 @@ static void watch(pid_t pid1, int pipe, int signals)
 		n = read(pipe, &r, sizeof(r));
 		if (n != sizeof(r))
 			break;
+		if (r.kind == KIND_STARTED && again)
+			leave_stdio();
+		if (r.kind == KIND_FAILED && again && r.op == OP_AGAIN)
+			start_again(pid1);
 		if (r.kind == KIND_STOPPED) {
 			stop(pipe, r.value);
 		} else if (r.kind == KIND_FAILED && !decided) {
@@ -305,35 +362,45 @@ static void watch(pid_t pid1, int pipe, int signals)
 	leave(status);
 }
 
-/* Returns in PID 1 only. */
-void do_clone(char *p, char *end)
+/* Forks a process into new namespaces, or none, and watches it till the end. Returns in that process only. */
+void leave_behind(uint32_t op, unsigned long namespaces)
 {
-	uint32_t flags = number(OP_CLONE, &p, end), propagation = number(OP_CLONE, &p, end);
 	uint64_t all = ~0ULL;
 	int fds[2], signals;
 	pid_t pid;
 
 	if (pipe2(fds, O_CLOEXEC) != 0)
-		die(OP_CLONE, errno);
+		die(op, errno);
 	signals = syscall(SYS_signalfd4, -1, &all, sizeof(all), O_CLOEXEC | O_NONBLOCK);
 	if (signals < 0)
-		die(OP_CLONE, errno);
+		die(op, errno);
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	pid = syscall(SYS_clone, (unsigned long)flags | SIGCHLD, 0UL, 0UL, 0UL, 0UL);
+	pid = syscall(SYS_clone, namespaces | SIGCHLD, 0UL, 0UL, 0UL, 0UL);
 	if (pid < 0)
-		die(OP_CLONE, errno);
+		die(op, errno);
 	if (pid > 0) {
 		close(fds[1]);
-		/* Don't keep the caller's pipes open: a reader waits for their end. */
-		close(0);
-		close(1);
-		close(2);
+		if (holding)
+			guard(pid, fds[0], signals);
+		close(join_lock);
+		if (after)
+			complaints = fcntl(2, F_DUPFD_CLOEXEC, 3);
+		if (!again)
+			leave_stdio();
 		watch(pid, fds[0], signals);
 	}
 	is_outer = 0;
 	close(fds[0]);
 	close(signals);
 	status_fd = fds[1];
+}
+
+/* Returns in PID 1 only. */
+void do_clone(char *p, char *end)
+{
+	uint32_t flags = number(OP_CLONE, &p, end), propagation = number(OP_CLONE, &p, end);
+
+	leave_behind(OP_CLONE, flags);
 	prctl(PR_SET_NAME, "flake-init", 0, 0, 0);
 	if (syscall(SYS_mount, NULL, "/", NULL, (unsigned long)propagation, NULL) != 0)
 		die_at(OP_CLONE, errno, "detach mount namespace", NULL, NULL);

@@ -140,6 +140,16 @@ static const char *remedy(uint32_t op, int err)
 		if (err == EPERM && own_userns)
 			return "run outside of other containers, or give the outer one `nesting: true`";
 		break;
+	case OP_HOLD:
+		return err == EBUSY ? "end it with `flake-ctl reset`: something of it is still running" : "start it again; the kernel's log may tell more";
+	case OP_JOIN:
+		if (err == EPERM)
+			return "end it with `flake-ctl reset`, or start it as who started it first, with CAP_SYS_PTRACE if that is root";
+		return "start it again: the instance has ended meanwhile";
+	case OP_GRAFT:
+		if (err == EACCES || err == EOVERFLOW || err == EROFS)
+			return "start it in a directory that the instance has, or end the instance first (flake-ctl reset)";
+		break;
 	case OP_CWD:
 		return "make the directory in an image, or choose another working directory";
 	}
@@ -183,6 +193,7 @@ void die(uint32_t op, int err)
 		[OP_HOSTNAME] = "set host name", [OP_LOOPBACK] = "bring up the loopback interface",
 		[OP_RLIMIT] = "set a resource limit", [OP_CAPS] = "set capabilities", [OP_IDS] = "set user and groups",
 		[OP_KEYRING] = "leave the caller's keyring", [OP_RANGE] = "map the range of ids", [OP_EXEC] = "execute a program",
+		[OP_HOLD] = "keep an instance", [OP_KEEP] = "stay in the container", [OP_JOIN] = "enter the kept instance",
 	};
 
 	die_at(op, err, op < sizeof(what) / sizeof(*what) && what[op] ? what[op] : "set up the container", NULL, NULL);

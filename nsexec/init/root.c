@@ -18,6 +18,7 @@ int root = -1; /* the mounted overlay */
 int base = -1; /* directory that holds upper/, work/ and root/ */
 static int upper = -1;
 static struct upper how;
+static int kept; /* the upper may have been used before */
 static mode_t callers_umask;
 
 static int fs_string(int fs, const char *key, const char *value)
@@ -33,6 +34,39 @@ static int make(int dir, const char *name, mode_t mode)
 		return -1;
 	fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	return fd;
+}
+
+/* Mode and owner of the root are those of a layer, in so far as they mean something here. */
+static void like_layer(int fd, struct stat st)
+{
+	/* The owner of a store that is not the caller's has no number here. The caller stands in, who may not write. */
+	if (own_userns == OWN_SINGLE && st.st_uid != geteuid())
+		st.st_mode &= ~0222;
+	else if (own_userns != OWN_SINGLE && (st.st_uid != 0 || st.st_gid != 0) && fchown(fd, st.st_uid, st.st_gid) != 0 && errno != EINVAL)
+		die(OP_UPPER, errno);
+	if (fchmod(fd, st.st_mode & 07777) != 0)
+		die(OP_UPPER, errno);
+}
+
+/* The upper of an earlier start is taken as it is; a new one appears whole, whenever a start is cut short. */
+static int make_upper(const struct stat *like)
+{
+	int fd;
+
+	if (!kept) {
+		fd = make(base, "upper", 0700);
+		if (fd >= 0)
+			like_layer(fd, *like);
+		return fd;
+	}
+	fd = openat(base, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd >= 0 || errno != ENOENT)
+		return fd;
+	fd = make(base, "upper.new", 0700);
+	if (fd < 0)
+		return fd;
+	like_layer(fd, *like);
+	return renameat(base, "upper.new", base, "upper") == 0 ? fd : -1;
 }
 
 static void mount_tmpfs(void)
@@ -95,22 +129,17 @@ void do_upper(char *p, char *end)
 	p += sizeof(how);
 	path = text(OP_UPPER, &p, end);
 	callers_umask = umask(0); /* modes are meant as they are given */
+	if (how.kind == UPPER_KEPT)
+		how.kind = UPPER_DISK, kept = 1;
 	if (how.kind == UPPER_DISK)
 		base = reopen(OP_UPPER, how.scratch, path);
 	else
 		mount_tmpfs();
 	if (fstat(how.like, &st) != 0)
 		die(OP_UPPER, errno);
-	upper = make(base, "upper", 0700);
+	upper = make_upper(&st);
 	work = make(base, "work", 0700);
-	if (upper < 0 || work < 0 || mkdirat(base, "root", 0700) != 0)
-		die(OP_UPPER, errno);
-	/* The owner of a store that is not the caller's has no number here. The caller stands in, who may not write. */
-	if (own_userns == OWN_SINGLE && st.st_uid != geteuid())
-		st.st_mode &= ~0222;
-	else if (own_userns != OWN_SINGLE && (st.st_uid != 0 || st.st_gid != 0) && fchown(upper, st.st_uid, st.st_gid) != 0 && errno != EINVAL)
-		die(OP_UPPER, errno);
-	if (fchmod(upper, st.st_mode & 07777) != 0)
+	if (upper < 0 || work < 0 || (mkdirat(base, "root", 0700) != 0 && !(kept && errno == EEXIST)))
 		die(OP_UPPER, errno);
 	if (how.kind != UPPER_NONE)
 		probe_xattr(work);
@@ -128,6 +157,9 @@ void do_seed(char *p, char *end)
 		*slash = '\0';
 		parent = resolve(upper, path, O_RDONLY | O_DIRECTORY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
 		*slash = '/';
+		/* The app may have made something else of it since. */
+		if (parent < 0 && kept && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP))
+			return;
 		if (parent < 0)
 			die_at(OP_SEED, errno, "make directory", path, NULL);
 	}

@@ -186,6 +186,9 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 		Build: plan.Build, Kernel: plan.Kernel(), Name: req.Name, Writable: req.Writable, Store: c.Store.Root(), Cwd: "/",
 		Pass: []string{"TERM", "COLORTERM", "LANG", "LANGUAGE", "LC_*", "TZ", "*_proxy", "*_PROXY"},
 	}
+	if err := keep(p, req); err != nil {
+		return nil, err
+	}
 	if p.Writable == "" {
 		p.Writable = plan.DefaultWritable(p.Kernel)
 	}
@@ -229,7 +232,7 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 	if p.Seed, err = c.seeds(p, view); err != nil {
 		return nil, err
 	}
-	if err := c.describe(p, req); err != nil {
+	if err := c.describeKept(p, req); err != nil {
 		return nil, err
 	}
 	// Last, since it writes: a refused request leaves nothing behind.

@@ -1,0 +1,194 @@
+package nsexec
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	initproc "github.com/flake-launcher/flake-launcher/nsexec/init"
+)
+
+// Kept makes a start whose container stays, without an app, until it is killed: see Direct.Hold. Scratch of the Direct
+// is then a directory that may have been used by such a start before, and stays.
+type Kept struct {
+	// Lock is let go of as soon as the container can be entered, and when the start fails.
+	Lock *os.File
+	// State is open for writing, and empty. It gets the record that initproc.ParseHolder reads; a POSIX lock on all of
+	// it says that the container lives.
+	State *os.File
+	// Title is what ps shows of the process that stays outside.
+	Title []string
+}
+
+func (k *Kept) files() []*os.File {
+	if k == nil {
+		return nil
+	}
+	return []*os.File{k.Lock, k.State}
+}
+
+func (k *Kept) op(o *initproc.Ops) {
+	if k != nil {
+		o.Hold(int(k.Lock.Fd()), int(k.State.Fd()))
+	}
+}
+
+func (k *Kept) upper(kind uint32) uint32 {
+	if k != nil && kind == initproc.UpperDisk {
+		return initproc.UpperKept
+	}
+	return kind
+}
+
+// ReportedError is the failure of a program of ours that has said on stderr what is wrong.
+type ReportedError struct{ Status syscall.WaitStatus }
+
+func (e *ReportedError) Error() string { return "start container: " + StatusOf(e.Status).String() }
+
+// Hold starts the container and returns once it can be entered. What is left is a process of its own session, whose
+// parent is not the caller, and the container's PID 1. Messages of a failure go to stderr; the error is a
+// *ReportedError then. Of Args and Env nothing is used, and all files that the caller gave are closed to what he
+// executes later.
+func (d *Direct) Hold() error {
+	ops, err := d.ops()
+	if err != nil {
+		return &DirectError{"write its program", err}
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return &DirectError{"open " + os.DevNull, err}
+	}
+	defer null.Close()
+	files := d.inherited()
+	defer func() {
+		for _, f := range files {
+			unix.CloseOnExec(int(f.Fd()))
+		}
+	}()
+	st, err := newStage(ops, files)
+	if err != nil {
+		return err
+	}
+	defer st.close()
+	p, err := os.StartProcess(st.path(), d.Kept.Title, &os.ProcAttr{
+		Env: st.env(), Files: []*os.File{null, null, os.Stderr},
+	})
+	if err != nil {
+		return &DirectError{"execute its program", errors.Unwrap(err)}
+	}
+	end, err := p.Wait()
+	if err != nil {
+		return &DirectError{"wait for its program", err}
+	}
+	if ws := end.Sys().(syscall.WaitStatus); ws != 0 {
+		return &ReportedError{ws}
+	}
+	return nil
+}
+
+// Rights are what a process that enters a container later needs of the list that made it.
+type Rights struct {
+	// Namespaces are those to enter (CLONE_NEW*).
+	Namespaces uint32
+	// Ops limit what the process may do.
+	Ops []byte
+	Identity
+	// Filters are seccomp programs, loaded in this order.
+	Filters [][]byte
+}
+
+// Rights gives those for the container that this start makes.
+func (d *Direct) Rights() (Rights, error) {
+	ns, ops, err := initproc.Split(d.Ops)
+	if err != nil {
+		return Rights{}, err
+	}
+	if d.User || d.Range != nil {
+		ns |= unix.CLONE_NEWUSER
+	}
+	return Rights{ns, ops, d.Identity(), d.Filters}, nil
+}
+
+// Graft is a path of the host to be shown in a running container. Attrs are MOUNT_ATTR_*.
+type Graft struct {
+	Source, Target string
+	Attrs          uint32
+	Optional       bool // leave it out if Source is missing
+}
+
+// File is a file that a running container is to have.
+type File struct {
+	Target  string
+	Content []byte
+	Mode    uint32
+}
+
+// Join is a start inside of a container that is there: this process becomes the small program, like Direct.Exec.
+type Join struct {
+	Speaker string
+	// PID is that of the container's PID 1, PIDFD an open descriptor of it. Lock is let go of when the container was
+	// entered.
+	PID         int
+	PIDFD, Lock *os.File
+	Rights
+	// Grafts are mounted, unless the container shows the same there already; missing mount points are made.
+	Grafts []Graft
+	// Fresh are written where their content differs, and left alone where that can't be done.
+	Fresh []File
+	// Cwd is made if it does not exist; empty means "/".
+	Cwd       string
+	Args, Env []string
+	// After is a program with its arguments that runs when the app has ended, with AfterEnv and the caller's stderr.
+	After, AfterEnv []string
+	// Again is a program to become, with this process's environment, if the container turns out to be about to end.
+	Again     string
+	AgainArgs []string
+}
+
+// Exec starts the app. It returns only when that failed before anything was done.
+func (j *Join) Exec() error {
+	ops, err := j.ops()
+	if err != nil {
+		return &DirectError{"write its program", err}
+	}
+	return execStage(j.Speaker, ops, []*os.File{j.PIDFD, j.Lock})
+}
+
+func (j *Join) ops() ([]byte, error) {
+	if len(j.Args) == 0 {
+		return nil, fmt.Errorf("no command")
+	}
+	o := &initproc.Ops{}
+	o.Name(j.Speaker, strconv.Quote(j.Args[0]))
+	if len(j.After) > 0 {
+		o.After(j.After[0], j.After, j.AfterEnv)
+	}
+	if j.Again != "" {
+		o.Again(j.Again, j.AgainArgs, os.Environ())
+	}
+	for _, g := range j.Grafts {
+		flags := uint32(initproc.Recursive)
+		if g.Optional {
+			flags |= initproc.Optional
+		}
+		o.Graft(g.Source, g.Target, g.Attrs, flags)
+	}
+	for _, f := range j.Fresh {
+		o.Fresh(f.Target, f.Content, f.Mode)
+	}
+	o.Join(int(j.PIDFD.Fd()), int(j.Lock.Fd()), j.PID, j.Namespaces)
+	o.Append(j.Ops)
+	if j.Cwd != "" && j.Cwd != "/" {
+		o.Cwd(j.Cwd)
+	}
+	o.IDs(j.UID, j.GID, j.Groups)
+	o.Run(&initproc.Program{DeathSignal: orphaned, Filters: j.Filters, Env: j.Env, Args: j.Args})
+	return o.Bytes()
+}
+
+// orphaned is what the process around a joined app gets when this one is killed; ops.h has the same number.
+const orphaned = syscall.Signal(62)
