@@ -48,6 +48,7 @@ func scenarios(rounds, pulls int) []scenario {
 				{name: "bwrap --unshare-all", prepare: both(needs("bwrap"), prepareUser), command: bwrapUser},
 			},
 		},
+		keptScenario(rounds),
 		{
 			name: "pull", title: "Pull and unpack a 3-layer image from docker-registry on loopback, empty store", rounds: pulls,
 			subjects: []subject{
