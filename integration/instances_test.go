@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/flake-launcher/flake-launcher/integration/fixture"
 )
 
@@ -36,7 +38,11 @@ func testKeptNames(t *testing.T, by fixture.Caller) {
 	if res := s.MustCtl("podman", "show"); !strings.HasPrefix(res.Stdout, "NAME") || strings.Count(res.Stdout, "\n") != 4 {
 		t.Errorf("%v", res)
 	}
+	ended := *shown(s)[1].PID
 	s.MustCtl("reset", "probe@a")
+	if _, err := os.Stat(fmt.Sprintf("/proc/%d", ended)); err == nil {
+		t.Errorf("process %d is there after reset", ended)
+	}
 	if res := as("a").App("probe", "cat", "/tmp/x"); res.Code != 1 {
 		t.Errorf("after reset: %v", res)
 	}
@@ -226,6 +232,39 @@ func testKeptRefusals(t *testing.T, by fixture.Caller) {
 			}
 			if err := os.RemoveAll(dir); err != nil {
 				t.Fatal(err)
+			}
+		})
+	}
+	s.MustApp("probe", "exit", "0")
+}
+
+func TestKeptOnBadDisks(t *testing.T) { fixture.Each(t, testKeptOnBadDisks) }
+
+func testKeptOnBadDisks(t *testing.T, by fixture.Caller) {
+	fixture.RequireRoot(t, "to mount a small tmpfs")
+	s := kept(t, by)
+	s.Ctl("compile", "probe")
+	dir := filepath.Join(s.Root, "instances")
+	for what, disk := range map[string]struct{ options, want string }{
+		"read-only":   {"mode=0700,ro", "read-only"},
+		"full":        {"mode=0700,nr_inodes=1", "space"},
+		"almost full": {"mode=0700,nr_inodes=3", "space"},
+		"too small":   {"mode=0700,nr_inodes=7", "space"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			s := s.In(t)
+			options, flags := disk.options, uintptr(0)
+			if rest, ro := strings.CutSuffix(options, ",ro"); ro {
+				options, flags = rest, unix.MS_RDONLY
+			}
+			if err := unix.Mount("tmpfs", dir, "tmpfs", flags, fmt.Sprintf("%s,uid=%d,gid=%d", options, by.UID, by.GID)); err != nil {
+				t.Fatal(err)
+			}
+			defer unix.Unmount(dir, unix.MNT_DETACH)
+			res := s.App("probe", "exit", "0")
+			s.Refused(res, disk.want)
+			if left, err := os.ReadDir(dir); res.Code != 125 || err != nil || len(left) > 0 {
+				t.Errorf("%v; left behind: %v, %v", res, left, err)
 			}
 		})
 	}

@@ -103,7 +103,7 @@ func (l *launcher) launch(speaker, planFile string, compile []string, v plan.Inv
 	}
 	defer f.Close()
 	if p.Sudo {
-		return execSudo(p.Entrypoint[0], v.Args)
+		return execSudo(p.Entrypoint[0], v.Args, k)
 	}
 	if argv := p.Argv(v); len(argv) == 0 || argv[0] == "" {
 		return &NoCommandError{Name: p.Name}

@@ -27,7 +27,7 @@ func (e *SudoError) Remedy() string {
 // execSudo replaces the process by sudo, which starts the flake's link as root with an environment of its own making.
 // Nothing of ours is setuid. Without a terminal it must not ask for a password, which nobody could answer; what it says
 // when it refuses is its own one line.
-func execSudo(link string, args []string) error {
+func execSudo(link string, args []string, k Keeping) error {
 	if link == "" {
 		return &SudoError{"the flake", fmt.Errorf("it has no host_app_path to call")}
 	}
@@ -38,6 +38,13 @@ func execSudo(link string, args []string) error {
 	argv := []string{"sudo"}
 	if _, err := unix.IoctlGetTermios(0, unix.TCGETS); err != nil {
 		argv = append(argv, "-n")
+	}
+	// Which instance is meant must not get lost. Where sudo passes no variables on, it says so.
+	if k.Instance != "" {
+		argv = append(argv, "FLAKE_INSTANCE="+k.Instance)
+	}
+	if k.Remove {
+		argv = append(argv, "FLAKE_OPTIONS=remove")
 	}
 	argv = append(append(argv, "--", link), args...)
 	return &SudoError{link, unix.Exec(sudo, argv, os.Environ())}

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // ledgerDir holds one file for each link that we made on the host, see launcher/catalog.
@@ -28,20 +30,25 @@ func (s *Store) RetireHostLayer(name string) (removed bool, err error) {
 }
 
 // RetireInstance takes a kept instance out of its place at once, and then removes all of it; a crash in between leaves
-// work for [Store.SweepTemp]. name is that of its directory, whose lock and processes are the caller's business. An
-// absent one is success.
+// work for [Store.SweepTemp]. Where that can't be done (no space for a temporary directory, instances on a file system
+// of their own) it is removed in its place. name is that of its directory, whose lock and processes are the caller's
+// business. An absent one is success.
 func (s *Store) RetireInstance(name string) (err error) {
 	if name == "" || name == "." || name == ".." || strings.ContainsRune(name, '/') {
 		return fmt.Errorf("retire instance %q: %w", name, ErrBadName)
 	}
+	path := s.path(instancesDir, name)
 	t, err := s.Temp("old-instance")
 	if err != nil {
-		return err
+		return s.RemoveTree(path)
 	}
 	defer func() { err = errors.Join(err, t.Close()) }()
-	err = os.Rename(s.path(instancesDir, name), filepath.Join(t.Dir(), "i"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("retire instance: %w", err)
+	err = os.Rename(path, filepath.Join(t.Dir(), "i"))
+	switch {
+	case err == nil, errors.Is(err, fs.ErrNotExist):
+		return nil
+	case errors.Is(err, unix.EXDEV):
+		return s.RemoveTree(path)
 	}
-	return nil
+	return fmt.Errorf("retire instance: %w", err)
 }
