@@ -305,7 +305,6 @@ func testLaterFeaturesAreRefused(t *testing.T, by fixture.Caller) {
 	for _, args := range [][]string{
 		{"--profile", "isolated", "probe"},
 		{"--share", "/tmp", "probe"},
-		{"--instance", "x", "probe"},
 		{"--opt", "--memory 1g", "probe"},
 	} {
 		s.Refused(s.Run(args...))

@@ -48,12 +48,8 @@ func startKept(speaker string, p *plan.Plan, v plan.Invocation, k Keeping) error
 		return err
 	}
 	defer in.Close()
-	m := momentOf(p)
-	j := &nsexec.Join{
-		Speaker: speaker, PID: running.PID, PIDFD: running.PIDFD, Lock: in.Lock(), Rights: running.Rights,
-		Grafts: m.grafts, Fresh: m.fresh, Cwd: m.cwd, Args: p.Argv(v), Env: p.Environ(v, os.Environ()),
-		Again: executedFile(), AgainArgs: os.Args,
-	}
+	j := newJoin(speaker, p, v, in, running)
+	j.Again, j.AgainArgs = executedFile(), os.Args
 	if k.Remove {
 		ctl, err := Sibling("flake-ctl")
 		if err != nil {
@@ -61,7 +57,19 @@ func startKept(speaker string, p *plan.Plan, v plan.Invocation, k Keeping) error
 		}
 		j.After, j.AfterEnv = []string{ctl, "reset", "--quiet", "--", in.Name.String()}, os.Environ()
 	}
+	if p.Kept == plan.KeptAttach {
+		return attach(j, in, len(v.Args) > 0)
+	}
 	return j.Exec()
+}
+
+// newJoin describes a start inside of a running instance.
+func newJoin(speaker string, p *plan.Plan, v plan.Invocation, in *instance.Instance, running *instance.Running) *nsexec.Join {
+	m := momentOf(p)
+	return &nsexec.Join{
+		Speaker: speaker, PID: running.PID, PIDFD: running.PIDFD, Lock: in.Lock(), Rights: running.Rights,
+		Grafts: m.grafts, Fresh: m.fresh, Cwd: m.cwd, Args: p.Argv(v), Env: p.Environ(v, os.Environ()),
+	}
 }
 
 // AdHocFlake stands for the flake in the names of instances that nothing registers: flake-run's.
@@ -168,9 +176,13 @@ func hold(speaker string, p *plan.Plan, v plan.Invocation, in *instance.Instance
 		d.Scratch = writable
 	}
 	d.Kept = &nsexec.Kept{Lock: in.Lock(), State: state, Title: []string{"flake-launcher", "keeps", in.Path()}}
-	err = d.Hold()
-	var said *nsexec.ReportedError
-	if errors.As(err, &said) {
+	return said(d.Hold())
+}
+
+// said makes of a failure that our program has reported one that is not reported again.
+func said(err error) error {
+	var reported *nsexec.ReportedError
+	if errors.As(err, &reported) {
 		return &ChildError{Program: "flake-launcher", Status: ExitFailure}
 	}
 	return err

@@ -49,21 +49,16 @@ type ReportedError struct{ Status syscall.WaitStatus }
 
 func (e *ReportedError) Error() string { return "start container: " + StatusOf(e.Status).String() }
 
-// Hold starts the container and returns once it can be entered. What is left is a process of its own session, whose
-// parent is not the caller, and the container's PID 1. Messages of a failure go to stderr; the error is a
-// *ReportedError then. Of Args and Env nothing is used, and all files that the caller gave are closed to what he
-// executes later.
-func (d *Direct) Hold() error {
-	ops, err := d.ops()
-	if err != nil {
-		return &DirectError{"write its program", err}
-	}
+// runStage runs the program as a child, without a terminal to write to, until it says that what is to stay is there.
+func runStage(title []string, ops []byte, stdin *os.File, files []*os.File) error {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return &DirectError{"open " + os.DevNull, err}
 	}
 	defer null.Close()
-	files := d.inherited()
+	if stdin == nil {
+		stdin = null
+	}
 	defer func() {
 		for _, f := range files {
 			unix.CloseOnExec(int(f.Fd()))
@@ -74,9 +69,7 @@ func (d *Direct) Hold() error {
 		return err
 	}
 	defer st.close()
-	p, err := os.StartProcess(st.path(), d.Kept.Title, &os.ProcAttr{
-		Env: st.env(), Files: []*os.File{null, null, os.Stderr},
-	})
+	p, err := os.StartProcess(st.path(), title, &os.ProcAttr{Env: st.env(), Files: []*os.File{stdin, null, os.Stderr}})
 	if err != nil {
 		return &DirectError{"execute its program", errors.Unwrap(err)}
 	}
@@ -88,6 +81,18 @@ func (d *Direct) Hold() error {
 		return &ReportedError{ws}
 	}
 	return nil
+}
+
+// Hold starts the container and returns once it can be entered. What is left is a process of its own session, whose
+// parent is not the caller, and the container's PID 1. Messages of a failure go to stderr; the error is a
+// *ReportedError then. Of Args and Env nothing is used, and all files that the caller gave are closed to what he
+// executes later.
+func (d *Direct) Hold() error {
+	ops, err := d.ops()
+	if err != nil {
+		return &DirectError{"write its program", err}
+	}
+	return runStage(d.Kept.Title, ops, nil, d.inherited())
 }
 
 // Rights are what a process that enters a container later needs of the list that made it.
@@ -151,19 +156,78 @@ type Join struct {
 
 // Exec starts the app. It returns only when that failed before anything was done.
 func (j *Join) Exec() error {
-	ops, err := j.ops()
+	ops, err := j.ops(nil)
 	if err != nil {
 		return &DirectError{"write its program", err}
 	}
 	return execStage(j.Speaker, ops, []*os.File{j.PIDFD, j.Lock})
 }
 
-func (j *Join) ops() ([]byte, error) {
+// Serve starts the app in a session and terminal of its own, and then is Attach. Who connects to the socket (unix,
+// SOCK_SEQPACKET) is at that terminal, one at a time; it ends with the app. connect is called before the app runs.
+// Errors are as those of Direct.Hold.
+func (j *Join) Serve(listener *os.File, title []string, connect func() (*os.File, error)) error {
+	defer listener.Close()
+	socket, err := connect()
+	if err != nil {
+		return err
+	}
+	if socket == nil {
+		return &DirectError{"connect to its terminal", unix.ECONNREFUSED}
+	}
+	defer socket.Close()
+	served := *j
+	served.After, served.Again = nil, "" // the caller's
+	ops, err := served.ops(listener)
+	if err != nil {
+		return &DirectError{"write its program", err}
+	}
+	if err := runStage(title, ops, os.Stdin, []*os.File{j.PIDFD, j.Lock, listener}); err != nil {
+		return err
+	}
+	return j.attach(socket)
+}
+
+// Attach makes this process the caller's side of such a terminal; it ends as the app does, and runs After then. It
+// returns only when that failed before anything was done.
+func (j *Join) Attach(connect func() (*os.File, error)) error {
+	socket, err := connect()
+	if err != nil {
+		return err
+	}
+	if socket == nil { // the app has ended since
+		return &DirectError{"execute the launcher again", unix.Exec("/proc/self/exe", j.AgainArgs, os.Environ())}
+	}
+	defer socket.Close()
+	return j.attach(socket)
+}
+
+func (j *Join) attach(socket *os.File) error {
+	o := &initproc.Ops{}
+	o.Name(j.Speaker, "")
+	if len(j.After) > 0 {
+		o.After(j.After[0], j.After, j.AfterEnv)
+	}
+	if j.Again != "" {
+		o.Again(j.Again, j.AgainArgs, os.Environ())
+	}
+	o.Attach(int(socket.Fd()))
+	ops, err := o.Bytes()
+	if err != nil {
+		return &DirectError{"write its program", err}
+	}
+	return execStage(j.Speaker, ops, []*os.File{socket})
+}
+
+func (j *Join) ops(listener *os.File) ([]byte, error) {
 	if len(j.Args) == 0 {
 		return nil, fmt.Errorf("no command")
 	}
 	o := &initproc.Ops{}
 	o.Name(j.Speaker, strconv.Quote(j.Args[0]))
+	if listener != nil {
+		o.Serve(int(listener.Fd()), int(j.Lock.Fd()))
+	}
 	if len(j.After) > 0 {
 		o.After(j.After[0], j.After, j.AfterEnv)
 	}

@@ -88,7 +88,6 @@ func (f *Flake) Unsupported() string {
 		key   string
 		given bool
 	}{
-		{"container.runtime.attach", f.Container.Runtime.Attach},
 		{"container.runtime.podman", len(f.Container.Runtime.Podman) > 0},
 		{"include.tar", len(f.Include.Tar) > 0},
 		{"include.path", len(f.Include.Path) > 0},

@@ -148,6 +148,10 @@ void run(char **argv, const uint64_t *old_mask)
 	if (!app_env)
 		die(STAGE_FORK, ENOMEM);
 	app = fork();
+	if (app < 0 && joined && errno == ENOMEM && again) { /* the answer also where PID 1 has ended: the outer process knows */
+		report(KIND_FAILED, OP_AGAIN, ENOMEM, 0);
+		_exit(125);
+	}
 	if (app < 0)
 		die(STAGE_FORK, errno);
 	if (app == 0) {

@@ -221,7 +221,7 @@ static void perform(uint32_t op, char *p, uint32_t size, const uint64_t *old_mas
 		return;
 	case OP_KEEP:
 		keep();
-	case OP_AFTER ... OP_AGAIN:
+	case OP_AFTER ... OP_ATTACH:
 		do_kept(op, p, end);
 		return;
 	}

@@ -156,23 +156,31 @@ static void freshen(const struct fresh *f)
 	close(at);
 }
 
-/* What is being killed answers like what we may not enter; its end tells the difference. */
-static void enter_ns(int pidfd, uint32_t namespaces)
+static int pidfd;
+
+/* What is being killed answers like what we may not enter, or have no memory for; its end tells the difference. */
+int instance_ends(void)
 {
 	struct pollfd p = {pidfd, POLLIN, 0};
+
+	return poll(&p, 1, 2000) > 0;
+}
+
+static void enter_ns(uint32_t namespaces)
+{
 	int err;
 
 	if (setns(pidfd, namespaces) == 0)
 		return;
 	err = errno;
-	if ((err == EPERM || err == ESRCH) && again && poll(&p, 1, 2000) > 0) {
+	if ((err == EPERM || err == ESRCH) && again && instance_ends()) {
 		report(KIND_FAILED, OP_AGAIN, ESRCH, 0);
 		_exit(125);
 	}
 	die_at(OP_JOIN, err, "enter the kept instance", NULL, NULL);
 }
 
-static void enter(int pidfd, pid_t pid1, uint32_t namespaces)
+static void enter(pid_t pid1, uint32_t namespaces)
 {
 	int i, lacks = missing(pid1);
 	mode_t umask_ = umask(0); /* modes are meant as they are given */
@@ -181,14 +189,14 @@ static void enter(int pidfd, pid_t pid1, uint32_t namespaces)
 	if (namespaces & NEWUSER)
 		own_userns = OWN_SINGLE;
 	if (lacks && (namespaces & NEWUSER)) {
-		enter_ns(pidfd, NEWUSER);
+		enter_ns(NEWUSER);
 		namespaces &= ~NEWUSER;
 		if (syscall(SYS_unshare, CLONE_NEWNS) != 0)
 			die(OP_JOIN, errno);
 	}
 	for (i = 0; lacks && i < n_grafts; i++)
 		take(&grafts[i]);
-	enter_ns(pidfd, namespaces);
+	enter_ns(namespaces);
 	root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
 		die(OP_JOIN, errno);
@@ -206,33 +214,18 @@ static void enter(int pidfd, pid_t pid1, uint32_t namespaces)
 
 static void join(char *p, char *end)
 {
-	int pidfd = number(OP_JOIN, &p, end), lock = number(OP_JOIN, &p, end);
-	uint32_t pid1 = number(OP_JOIN, &p, end), namespaces = number(OP_JOIN, &p, end);
+	uint32_t pid1, namespaces;
 
+	pidfd = number(OP_JOIN, &p, end);
+	join_lock = number(OP_JOIN, &p, end);
+	pid1 = number(OP_JOIN, &p, end);
+	namespaces = number(OP_JOIN, &p, end);
+	fcntl(pidfd, F_SETFD, FD_CLOEXEC);
 	sender = getpid();
 	joined = 1;
-	join_lock = lock;
 	leave_behind(OP_JOIN, 0);
 	prctl(PR_SET_NAME, "flake-join", 0, 0, 0);
-	enter(pidfd, pid1, namespaces);
-}
-
-/* A program for later: file, arguments, NULL, environment, NULL. */
-static char **program(uint32_t op, char *p, char *end)
-{
-	uint32_t n = number(op, &p, end), i, all;
-	char **words = vector(op, p, end - p), **out;
-
-	for (all = 0; words[all]; all++)
-		;
-	out = calloc(all + 2, sizeof(*out));
-	if (!out || all < n + 1)
-		die(op, EPROTO);
-	for (i = 0; i <= n; i++)
-		out[i] = words[i];
-	for (; i < all; i++)
-		out[i + 1] = words[i];
-	return out;
+	enter(pid1, namespaces);
 }
 
 void do_kept(uint32_t op, char *p, char *end)
@@ -253,5 +246,10 @@ void do_kept(uint32_t op, char *p, char *end)
 	case OP_JOIN:
 		join(p, end);
 		return;
+	case OP_SERVE:
+		do_serve(p, end);
+		return;
+	case OP_ATTACH:
+		do_attach(p, end);
 	}
 }

@@ -10,13 +10,15 @@ import (
 
 // The operations of kept instances; ops.h has the same numbers.
 const (
-	opHold  = 64
-	opKeep  = 65
-	opAfter = 66
-	opGraft = 67
-	opFresh = 68
-	opJoin  = 69
-	opAgain = 70
+	opHold   = 64
+	opKeep   = 65
+	opAfter  = 66
+	opGraft  = 67
+	opFresh  = 68
+	opJoin   = 69
+	opAgain  = 70
+	opServe  = 71
+	opAttach = 72
 )
 
 // Optional leaves out a graft whose source is missing.
@@ -50,6 +52,13 @@ func (o *Ops) Again(file string, args, env []string) {
 	words := append(append([]string{file}, args...), env...)
 	o.add(opAgain, []uint32{uint32(len(args))}, words...)
 }
+
+// Serve runs what follows in a session and a terminal of its own, behind a listening socket (unix, SOCK_SEQPACKET). The
+// program ends with status 0 once that is so, and a process remains until the app has ended. lock is let go of by it.
+func (o *Ops) Serve(listener, lock int) { o.add(opServe, []uint32{uint32(listener), uint32(lock)}) }
+
+// Attach ends a list: the caller's terminal is that of a served app, by a connected socket, and its end the app's.
+func (o *Ops) Attach(socket int) { o.add(opAttach, []uint32{uint32(socket)}) }
 
 // Graft shows a file or directory of the host in a running instance, unless it shows there already. It takes effect
 // with Join, and so does Fresh.

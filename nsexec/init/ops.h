@@ -85,6 +85,8 @@ enum op {
 	OP_AFTER = 66,   /* uint32 number of arguments; file, arguments, environment: to be run when the app has ended */
 	OP_GRAFT = 67,   /* uint32 attributes, flags; source, target: show it in the instance, unless it is there */
 	OP_FRESH = 68,   /* uint32 mode; target, content: have that file in the instance */
+	OP_SERVE = 71,   /* int32 listening socket, lock: what follows runs in a terminal of its own, served to who connects */
+	OP_ATTACH = 72,  /* int32 socket: be at such a terminal; must come last */
 	OP_AGAIN = 70,   /* as OP_AFTER: to become if the instance is about to end */
 	OP_JOIN = 69,    /* int32 pidfd, lock; uint32 pid, namespaces: go on inside of the instance */
 };
@@ -149,9 +151,16 @@ void do_userns(char *p, char *end);
 void do_clone(char *p, char *end);
 void do_range(char *p, char *end);
 void set_scratch(int fd);
+void leave(int status) __attribute__((noreturn));
 void leave_behind(uint32_t op, unsigned long namespaces);
 extern int join_lock; /* what only who enters has to hold */
-extern char **again, **after; /* file, arguments, NULL, environment, NULL: to be run at the end */
+
+/* after.c: each is file, arguments, NULL, environment, NULL. */
+extern char **again, **after;
+extern int complaints; /* stderr for what is run at the end */
+char **program(uint32_t op, char *p, char *end);
+void run_after(void);
+void start_again(pid_t child) __attribute__((noreturn));
 
 /* hold.c, join.c: instances that outlive their starts. */
 #define HOLD "FLAKE_HOLD="
@@ -161,6 +170,15 @@ void guard(pid_t pid1, int pipe, int signals) __attribute__((noreturn));
 void keep(void) __attribute__((noreturn));
 void hold_main(int fd) __attribute__((noreturn));
 void do_kept(uint32_t op, char *p, char *end);
+int instance_ends(void);
+
+/* serve.c, attach.c: what goes over their socket. */
+#define PACKET 4096
+#define TIOCGPTPEER_ 0x5441
+enum { PACKET_DATA = 'd', PACKET_SIZE = 'w', PACKET_END = 'e', PACKET_GONE = 'g' };
+int send_packet(int fd, char kind, const void *data, size_t n, int nowait);
+void do_serve(char *p, char *end);
+void do_attach(char *p, char *end) __attribute__((noreturn));
 
 /* root.c, mounts.c */
 extern int root, base;

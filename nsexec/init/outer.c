@@ -20,8 +20,6 @@
 #endif
 
 static int scratch = -1;
-static int complaints = -1; /* of what is run at the end */
-char **again, **after;
 int join_lock = -1;
 
 void set_scratch(int fd)
@@ -197,34 +195,8 @@ static void unblock(int sig)
 	syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &one, NULL, sizeof(one));
 }
 
-/* Nobody waits for what it says; that it fails shows. */
-static void run_after(void)
-{
-	uint64_t none = 0;
-	char **env = after;
-	pid_t pid;
-	int fd, st;
-
-	if (!after)
-		return;
-	while (*env++)
-		;
-	pid = fork();
-	if (pid == 0) {
-		fd = open("/dev/null", O_RDWR);
-		if (fd != 0 || dup2(0, 1) < 0 || dup2(complaints, 2) < 0)
-			_exit(127);
-		set_mask(&none, NULL);
-		execve(after[0], after + 1, env);
-		_exit(127);
-	}
-	while (pid > 0 && waitpid(pid, &st, 0) < 0 && errno == EINTR)
-		;
-}
-
 /* End as the app did, so that a shell sees what it would have seen of the app; the core dump was the app's. */
-static void leave(int status) __attribute__((noreturn));
-static void leave(int status)
+void leave(int status)
 {
 	struct rlimit none = {0, 0};
 	int sig = WTERMSIG(status);
@@ -304,22 +276,6 @@ static void leave_stdio(void)
 	close(2);
 }
 
-/* The instance ended while we were about to enter it: all over again, from outside. */
-static void start_again(pid_t child)
-{
-	char **env = again;
-
-	while (*env++)
-		;
-	while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
-		;
-	if (child_ignored)
-		signal(SIGCHLD, SIG_IGN);
-	set_mask(&callers_mask, NULL);
-	execve(again[0], again + 1, env);
-	_exit(125);
-}
-
 static void watch(pid_t pid1, int pipe, int signals)
 {
 	struct pollfd p[2] = {{pipe, POLLIN, 0}, {signals, POLLIN, 0}};
@@ -340,8 +296,11 @@ static void watch(pid_t pid1, int pipe, int signals)
 			break;
 		if (r.kind == KIND_STARTED && again)
 			leave_stdio();
-		if (r.kind == KIND_FAILED && again && r.op == OP_AGAIN)
+		if (r.kind == KIND_FAILED && again && r.op == OP_AGAIN) {
+			if (!instance_ends())
+				die(STAGE_FORK, r.value);
 			start_again(pid1);
+		}
 		if (r.kind == KIND_STOPPED) {
 			stop(pipe, r.value);
 		} else if (r.kind == KIND_FAILED && !decided) {
