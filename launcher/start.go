@@ -117,6 +117,11 @@ func (l *launcher) launch(speaker, planFile string, compile []string, v plan.Inv
 	if p.Sudo {
 		return execSudo(p, v, ask.environ())
 	}
+	return l.execute(speaker, p, f, v, ask)
+}
+
+// execute replaces the process by the engine that the plan asks for.
+func (l *launcher) execute(speaker string, p *plan.Plan, f *os.File, v plan.Invocation, ask Pilot) (err error) {
 	if p.PilotArguments {
 		var more Pilot
 		if v.Args, more, err = takePilot(v.Args); err != nil {
@@ -128,6 +133,13 @@ func (l *launcher) launch(speaker, planFile string, compile []string, v plan.Inv
 	p.Adjust(v)
 	if argv := p.Argv(v); len(argv) == 0 || argv[0] == "" {
 		return &NoCommandError{Name: p.Name}
+	}
+	if p.Kept != "" {
+		k := Keeping{Instance: ask.Instance, Remove: ask.Remove}
+		if speaker == AdHocFlake {
+			k.Flake = AdHocFlake
+		}
+		return startKept(speaker, p, v, k)
 	}
 	if p.Engine == plan.EngineDirect {
 		return execDirect(speaker, p, v)

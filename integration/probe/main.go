@@ -51,6 +51,7 @@ var commands = map[string]func(args []string) int{
 	"mkdir":  mkdir,
 	"fill":   fill,
 	"crowd":  crowd,
+	"size":   size,
 }
 
 // main runs the command named by the first argument, or by argv[0] if that names one.
@@ -275,6 +276,29 @@ func wait(args []string) int {
 		return 7
 	case <-time.After(time.Minute):
 		return 98
+	}
+}
+
+// size prints `ROWSxCOLUMNS` of the terminal at standard input, and again whenever it changes, until a line comes.
+func size([]string) int {
+	changed := make(chan os.Signal, 4)
+	signal.Notify(changed, syscall.SIGWINCH)
+	typed := make(chan bool)
+	go func() {
+		_, _ = bufio.NewReader(os.Stdin).ReadString('\n')
+		close(typed)
+	}()
+	for {
+		var w [4]uint16
+		if _, _, err := syscall.Syscall(syscall.SYS_IOCTL, 0, syscall.TIOCGWINSZ, uintptr(unsafe.Pointer(&w))); err != 0 {
+			return complain(err)
+		}
+		fmt.Printf("%dx%d\n", w[0], w[1])
+		select {
+		case <-changed:
+		case <-typed:
+			return 5
+		}
 	}
 }
 

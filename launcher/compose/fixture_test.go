@@ -67,6 +67,7 @@ type bed struct {
 	engine string
 	user   *syscall.Credential
 	job    Job
+	kept   *keptJob // start in a kept instance
 	layer  string
 	state  string
 }
@@ -121,7 +122,7 @@ func newBed(t *testing.T, spec config.Spec) *bed {
 // command gives a start of the app, not yet begun.
 func (b *bed) command(args ...string) *exec.Cmd {
 	b.t.Helper()
-	data, err := json.Marshal(testJob{Job: b.job, Engine: b.engine, RawArgs: raws(args), RawEnv: raws(b.job.Env)})
+	data, err := json.Marshal(testJob{Job: b.job, Engine: b.engine, Kept: b.kept, RawArgs: raws(args), RawEnv: raws(b.job.Env)})
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"path/filepath"
 
-	"github.com/flake-launcher/flake-launcher/launcher"
 	"github.com/flake-launcher/flake-launcher/launcher/catalog"
 	"github.com/flake-launcher/flake-launcher/launcher/flake"
 	"github.com/flake-launcher/flake-launcher/launcher/option"
@@ -28,8 +27,8 @@ type registerCmd struct {
 
 	CheckHostDependencies bool `aliases:"check_host_dependencies" help:"Link the host files that the image asks for though it has no base."`
 
-	Resume bool `hidden:""`
-	Attach bool `hidden:""`
+	Resume bool `help:"Keep the container: further calls run in it, and what they write stays (see reset)."`
+	Attach bool `help:"Keep the container and its app in a terminal of its own: a further call comes back to it."`
 
 	option.Common
 }
@@ -44,18 +43,6 @@ func (registerCmd) Help() string {
 --opt takes the options of podman create that flake-pilot's registrations have; the README has a table of them.`
 }
 
-// laterOption refuses what a later version builds.
-func (c *registerCmd) laterOption() error {
-	for flag, given := range map[string]bool{
-		"--resume": c.Resume, "--attach": c.Attach,
-	} {
-		if given {
-			return &launcher.LaterError{Option: flag}
-		}
-	}
-	return nil
-}
-
 func (c *registerCmd) flake() *flake.Flake {
 	target := filepath.Clean(c.App)
 	if c.Target != nil {
@@ -66,14 +53,15 @@ func (c *registerCmd) flake() *flake.Flake {
 		Name: c.Container, BaseContainer: c.Base, Layers: c.Layer, HostAppPath: c.App, TargetAppPath: target,
 		CheckHostDependencies: c.CheckHostDependencies,
 	}
+	f.Container.Runtime.Resume, f.Container.Runtime.Attach = c.Resume, c.Attach
 	describe(c.Common, f)
 	return f
 }
 
 // Run registers, or with --info prints.
 func (c *registerCmd) Run(ctx context.Context, s *session) error {
-	if err := c.laterOption(); err != nil {
-		return err
+	if c.Resume && c.Attach {
+		return usageError{errors.New("--resume and --attach exclude each other")}
 	}
 	if len(c.Layer) > 0 && c.Base == "" {
 		return usageError{errors.New("--layer needs a --base")}

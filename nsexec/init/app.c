@@ -6,12 +6,12 @@
 #include <sys/wait.h>
 #include <time.h>
 
-int own_group, child_ignored;
+int own_group, child_ignored, joined;
 int host_pids; /* we are no PID 1 */
 static int children = -1;
 char **app_env;
 
-static int next_signal(siginfo_t *info)
+int next_signal(siginfo_t *info)
 {
 	uint64_t all = ~0ULL;
 
@@ -173,6 +173,8 @@ static void forward_carried(pid_t app, int sig, const siginfo_t *si)
 {
 	if (sig == CARRIER && si->si_code == SI_QUEUE && si->si_pid == getppid())
 		kill(app, si->si_value.sival_int);
+	if (sig == ORPHANED && joined)
+		kill(app, SIGKILL); /* as with a container that ends with its start */
 }
 
 static void forward(pid_t app, int sig, const siginfo_t *si)
@@ -208,6 +210,10 @@ void run(char **argv, const uint64_t *old_mask)
 		adopt();
 	parent = getpid();
 	app = fork();
+	if (app < 0 && joined && errno == ENOMEM && again) { /* the answer also where PID 1 has ended: the outer process knows */
+		report(KIND_FAILED, OP_AGAIN, ENOMEM, 0);
+		_exit(125);
+	}
 	if (app < 0)
 		die(STAGE_FORK, errno);
 	if (app == 0) {

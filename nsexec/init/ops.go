@@ -54,7 +54,7 @@ const (
 	// HostSys does it only where /sys is the host's.
 	HostSys = 8
 	// Trusted has overlayfs read root's attributes instead of users'.
-	Trusted = 16
+	Trusted = 32
 )
 
 // Kinds of links.

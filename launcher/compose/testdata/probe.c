@@ -146,6 +146,10 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(verb, "rmdir"))
 		return tell(rmdir(a) == 0);
+	if (!strcmp(verb, "unlink"))
+		return tell(unlink(a) == 0);
+	if (!strcmp(verb, "symlink"))
+		return tell(argc > 3 && symlink(a, argv[3]) == 0);
 	if (!strcmp(verb, "mkdir"))
 		return tell(mkdir(a, 0777) == 0);
 	if (!strcmp(verb, "mknod"))

@@ -172,6 +172,9 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 		Build: plan.Build, Kernel: plan.Kernel(), Name: req.Name, Writable: req.Writable, Store: c.Store.Root(), Cwd: "/",
 		PilotArguments: req.Flake.PilotArguments,
 	}
+	if err := keep(p, req); err != nil {
+		return nil, err
+	}
 	if p.Writable == "" {
 		p.Writable = plan.DefaultWritable(p.Kernel)
 	}
@@ -236,7 +239,7 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 	if err := c.shares(p, req, images, &restored{view, host.nodes}); err != nil {
 		return nil, err
 	}
-	if err := c.describe(p, req); err != nil {
+	if err := c.describeKept(p, req); err != nil {
 		return nil, err
 	}
 	// Last, since it writes: a refused request leaves nothing behind.
