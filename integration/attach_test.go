@@ -110,7 +110,7 @@ func (c *call) ends() syscall.WaitStatus {
 func attached(t *testing.T, by fixture.Caller) *fixture.Sandbox {
 	t.Helper()
 	s := kept(t, by)
-	s.Register("term", "probe", "--target", "/bin/probe", "--attach")
+	s.Register("term", "probe", "--target", "/bin/probe", "--attach", "--profile", "isolated")
 	return s
 }
 

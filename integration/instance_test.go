@@ -24,7 +24,7 @@ func kept(t *testing.T, by fixture.Caller, options ...string) *fixture.Sandbox {
 	t.Helper()
 	s := fixture.NewSandbox(t, by)
 	s.Load(fixture.ProbeBase(t))
-	s.Register("probe", "probe", append([]string{"--target", "/bin/probe", "--resume"}, options...)...)
+	s.Register("probe", "probe", append([]string{"--target", "/bin/probe", "--resume", "--profile", "isolated"}, options...)...)
 	s.NoLeaks()
 	t.Cleanup(func() {
 		for _, i := range instances(s) {
@@ -123,7 +123,7 @@ func TestKeptEntrypoint(t *testing.T) { fixture.Each(t, testKeptEntrypoint) }
 
 func testKeptEntrypoint(t *testing.T, by fixture.Caller) {
 	s := kept(t, by)
-	s.Register("own", "probe", "--target", "/", "--resume", "--writable", "tmpfs")
+	s.Register("own", "probe", "--target", "/", "--resume", "--profile", "isolated", "--writable", "tmpfs")
 	if got := s.MustApp("own").Stdout; !strings.HasPrefix(got, "probe without a command") {
 		t.Errorf("the entrypoint says %q", got)
 	}

@@ -93,7 +93,7 @@ func testKeptOverOtherImages(t *testing.T, by fixture.Caller) {
 	load := func(origin string) {
 		t.Helper()
 		s.Load(fixture.Delta(t, "app", fmt.Sprintf("file etc/origin data=%q", origin)))
-		s.Register("app", "app", "--base", "probe", "--target", "/bin/probe", "--resume", "--force")
+		s.Register("app", "app", "--base", "probe", "--target", "/bin/probe", "--resume", "--profile", "isolated", "--force")
 	}
 	load("old")
 	s.MustApp("app", "write", "/tmp/x", "one")
@@ -138,7 +138,7 @@ func testKeptRemoval(t *testing.T, by fixture.Caller) {
 		t.Errorf("after the flake was removed: %+v", rows)
 	}
 	// By the collection, where the flake is gone; not while it runs.
-	s.Register("probe", "probe", "--target", "/bin/probe", "--resume")
+	s.Register("probe", "probe", "--target", "/bin/probe", "--resume", "--profile", "isolated")
 	s.MustApp("probe", "write", "/tmp/x", "one")
 	if err := os.Remove(filepath.Join(s.Registrations, "probe.yaml")); err != nil {
 		t.Fatal(err)
@@ -177,7 +177,7 @@ func TestKeptRefusals(t *testing.T) { fixture.Each(t, testKeptRefusals) }
 func testKeptRefusals(t *testing.T, by fixture.Caller) {
 	s := kept(t, by)
 	register := func(options ...string) *fixture.Result {
-		return s.Ctl(append([]string{"register", "--container", "probe", "--app", s.Link("bad"), "--target", "/bin/probe", "--resume"}, options...)...)
+		return s.Ctl(append([]string{"register", "--container", "probe", "--app", s.Link("bad"), "--target", "/bin/probe", "--resume", "--profile", "isolated"}, options...)...)
 	}
 	s.Refused(register("--engine", "libcontainer"), "resume", "engine")
 	if !by.IsRoot() { // who has all ids anyway

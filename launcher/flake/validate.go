@@ -128,8 +128,6 @@ func (f *Flake) Unsupported() string {
 		key   string
 		given bool
 	}{
-		{"container.runtime.resume", f.Container.Runtime.Resume},
-		{"container.runtime.attach", f.Container.Runtime.Attach},
 		{"hostsystem", len(f.HostSystem) > 0},
 		{"host_files.ignore_missing", f.HostFiles.IgnoreMissing},
 		{"host_files.follow_links", f.HostFiles.FollowLinks != nil},
