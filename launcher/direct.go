@@ -35,7 +35,11 @@ func execDirect(speaker string, p *plan.Plan, v plan.Invocation) error {
 			return err
 		}
 		defer tmp.Close() // reached only when nothing was started
-		d.Scratch = tmp.Lock()
+		// In the place for data: what else lies in a temporary directory no sweep takes for ours.
+		if d.Scratch, err = os.Open(tmp.Dir()); err != nil {
+			return err
+		}
+		d.Temp = tmp.Lock()
 	}
 	return d.Exec()
 }
