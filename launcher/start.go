@@ -202,6 +202,15 @@ func runCtl(args []string) error {
 	return nil
 }
 
+// silentCtl runs flake-ctl for work that the caller has not asked for.
+func silentCtl(args ...string) error {
+	ctl, err := Sibling("flake-ctl")
+	if err != nil {
+		return err
+	}
+	return exec.Command(ctl, args...).Run()
+}
+
 // execEngine replaces the process by the engine.
 func execEngine(f *os.File, v plan.Invocation) error {
 	engine, err := Sibling("flake-engine")

@@ -125,6 +125,9 @@ func fail(s Streams, err error) int {
 	case errors.As(err, &usage):
 		return exitUsage
 	case errors.As(err, &coded):
+		if _, own := coded.(*launcher.ChildError); own { // its code is that of a start
+			return exitFailure
+		}
 		return coded.ExitCode()
 	}
 	return exitFailure

@@ -65,9 +65,6 @@ func (c *Compiler) idRange(p *plan.Plan, req Request, images []rootfs.Stored) (*
 	if c.Own == nil || c.Caller.UID == 0 {
 		return nil, refuse("run outside of other containers", "a root without the rights of the host's root has none")
 	}
-	if p.Writable == plan.WritableDisk {
-		return nil, refuse("leave out `writable: disk`", "not together with writable: disk in this version")
-	}
 	if req.Engine == plan.EngineLibcontainer {
 		return nil, refuse("leave out `engine`", "not together with engine: libcontainer in this version")
 	}
