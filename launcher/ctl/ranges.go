@@ -72,6 +72,13 @@ func (s *session) sweepInside(ctx context.Context, store *rootfs.Store) error {
 	if err != nil {
 		return beyond(err)
 	}
+	used, err := store.StrayRanges()
+	if err != nil {
+		return err
+	}
+	for _, id := range used {
+		fmt.Fprintf(s.Out, "kept layer %s with its owners: a running flake uses it\n", id[:12])
+	}
 	stale, err := store.StaleRangeTemp()
 	if err != nil {
 		return err
