@@ -159,9 +159,9 @@ func testLayersWithoutParents(t *testing.T, by fixture.Caller) {
 		`file lib/x data="x\n"`, `file tmp/x data="x\n"`, `file root/x data="x\n"`, `file new/dir/x data="x\n"`))
 	s.Load(img)
 	for path, want := range map[string]string{
-		"/lib":  "120000 777 " + by.Owner() + " 7 usr/lib\n",
-		"/tmp":  "40000 1777 " + by.Owner() + " ",
-		"/root": "40000 700 " + by.Owner() + " ",
+		"/lib":  "120000 777 " + by.OwnerOf(0, 0) + " 7 usr/lib\n",
+		"/tmp":  "40000 1777 " + by.OwnerOf(0, 0) + " ",
+		"/root": "40000 700 " + by.OwnerOf(0, 0) + " ",
 	} {
 		if out := s.MustRun("implied", "/bin/probe", "stat", path).Stdout; !strings.HasPrefix(out, want) {
 			t.Errorf("%s: want %q, got %q", path, want, out)

@@ -25,7 +25,10 @@ func started(t *testing.T, by fixture.Caller) *fixture.Sandbox {
 	s := fixture.NewSandbox(t, by)
 	s.Load(fixture.ProbeBase(t))
 	s.Register("probe", "probe", "--target", "/bin/probe")
-	s.MustApp("probe", "exit", "0") // the first start may write plans
+	// The first start may write plans.
+	if maps := words(s.MustApp("probe", "cat", "/proc/self/uid_map")); by.Range != (len(maps) > 1) {
+		t.Fatalf("a range of ids, as the settings say: %v, got %q", by.Range, maps)
+	}
 	s.NoLeaks()
 	return s
 }
