@@ -221,3 +221,28 @@ func testRunningFlakeKeepsItsLayers(t *testing.T, by fixture.Caller) {
 	}
 	_ = cmd.Wait()
 }
+
+func TestRemoveAfterTheStore(t *testing.T) { fixture.Each(t, testRemoveAfterTheStore) }
+
+// testRemoveAfterTheStore removes a flake whose store somebody has deleted by hand.
+func testRemoveAfterTheStore(t *testing.T, by fixture.Caller) {
+	s := started(t, by)
+	entries, err := os.ReadDir(s.Root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		if path := filepath.Join(s.Root, entry.Name()); path != s.Registrations {
+			if err := os.RemoveAll(path); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	s.Refused(s.Ctl("remove", "another"), "another")
+	s.MustCtl("remove", "probe")
+	for _, path := range []string{filepath.Join(s.Registrations, "probe.yaml"), s.Link("probe")} {
+		if _, err := os.Lstat(path); err == nil {
+			t.Errorf("%s is still there", path)
+		}
+	}
+}
