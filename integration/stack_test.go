@@ -1,6 +1,8 @@
 package integration
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -8,6 +10,7 @@ import (
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sys/unix"
 
 	"github.com/flake-launcher/flake-launcher/integration/fixture"
 )
@@ -188,5 +191,41 @@ func testSharedLayersAreStoredOnce(t *testing.T, by fixture.Caller) {
 	}
 	if len(entries) != 2 {
 		t.Errorf("want 2 layers of the two images, got %d", len(entries))
+	}
+}
+
+func TestDefaultACLs(t *testing.T) { fixture.Each(t, testDefaultACLs) }
+
+// testDefaultACLs makes files in directories of which the image says that what is made there is not for everybody: /etc,
+// which every start covers by a layer of its own, and one that none does.
+func testDefaultACLs(t *testing.T, by fixture.Caller) {
+	s := started(t, by)
+	// user::rwx, group::r-x, other::---
+	acl := "\x02\x00\x00\x00" + "\x01\x00\x07\x00\xff\xff\xff\xff" + "\x04\x00\x05\x00\xff\xff\xff\xff" + "\x20\x00\x00\x00\xff\xff\xff\xff"
+	switch err := unix.Setxattr(s.Tmp, "system.posix_acl_default", []byte(acl), 0); {
+	case errors.Is(err, unix.ENOTSUP):
+		t.Skipf("needs a file system with ACLs at %s", s.Tmp)
+	case err != nil:
+		t.Fatal(err)
+	}
+	s.Load(fixture.Delta(t, "acl", fmt.Sprintf("dir etc xattr:system.posix_acl_default=%q", acl), fmt.Sprintf("dir srv xattr:system.posix_acl_default=%q", acl)))
+	made := func(path string) string {
+		t.Helper()
+		res := s.MustRun("--base", "probe", "acl", "/bin/probe", "each", "/bin/probe", "touch", path, "then", "/bin/probe", "stat", path)
+		_, mode, _ := strings.Cut(strings.TrimPrefix(res.Stdout, "ok\n"), " ")
+		mode, _, _ = strings.Cut(mode, " ")
+		return mode
+	}
+	want := map[string]string{"/etc/new": "640", "/srv/new": "640"}
+	switch {
+	case by.Range:
+		want["/etc/new"] = "644" // the flake's own layer is made without the range: rootfs/decisions/0005
+	case !by.IsRoot(): // an ACL's ids would be other users of the host
+		want = map[string]string{"/etc/new": "644", "/srv/new": "644"}
+	}
+	for path, mode := range want {
+		if got := made(path); got != mode {
+			t.Errorf("%s: want mode %s, got %s", path, mode, got)
+		}
 	}
 }
