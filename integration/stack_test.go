@@ -196,8 +196,8 @@ func testSharedLayersAreStoredOnce(t *testing.T, by fixture.Caller) {
 
 func TestDefaultACLs(t *testing.T) { fixture.Each(t, testDefaultACLs) }
 
-// testDefaultACLs makes files in directories of which the image says that what is made there is not for everybody: /etc,
-// which every start covers by a layer of its own, and one that none does.
+// testDefaultACLs makes files in directories of which the image says that what is made there is not for everybody: /opt,
+// which the flake's own layer covers for a symlink of the host's in it, and one that nothing covers.
 func testDefaultACLs(t *testing.T, by fixture.Caller) {
 	s := started(t, by)
 	// user::rwx, group::r-x, other::---
@@ -208,7 +208,15 @@ func testDefaultACLs(t *testing.T, by fixture.Caller) {
 	case err != nil:
 		t.Fatal(err)
 	}
-	s.Load(fixture.Delta(t, "acl", fmt.Sprintf("dir etc xattr:system.posix_acl_default=%q", acl), fmt.Sprintf("dir srv xattr:system.posix_acl_default=%q", acl)))
+	host := hostDir(t, by)
+	if err := os.Symlink("nowhere", filepath.Join(host, "link")); err != nil {
+		t.Fatal(err)
+	}
+	lines := []string{"file removed data=" + quote(strings.TrimPrefix(host, "/")+"/link\n")}
+	for _, dir := range []string{"opt", "srv"} {
+		lines = append(lines, fmt.Sprintf("dir %s xattr:system.posix_acl_default=%q", dir, acl))
+	}
+	s.Load(fixture.Delta(t, "acl", lines...))
 	made := func(path string) string {
 		t.Helper()
 		res := s.MustRun("--base", "probe", "acl", "/bin/probe", "each", "/bin/probe", "touch", path, "then", "/bin/probe", "stat", path)
@@ -216,12 +224,15 @@ func testDefaultACLs(t *testing.T, by fixture.Caller) {
 		mode, _, _ = strings.Cut(mode, " ")
 		return mode
 	}
-	want := map[string]string{"/etc/new": "640", "/srv/new": "640"}
+	want := map[string]string{"/opt/new": "640", "/srv/new": "640"}
 	switch {
 	case by.Range:
-		want["/etc/new"] = "644" // the flake's own layer is made without the range: rootfs/decisions/0005
+		want["/opt/new"] = "644" // the flake's own layer is made without the range: rootfs/decisions/0005
 	case !by.IsRoot(): // an ACL's ids would be other users of the host
-		want = map[string]string{"/etc/new": "644", "/srv/new": "644"}
+		want = map[string]string{"/opt/new": "644", "/srv/new": "644"}
+	}
+	if res := s.MustRun("--base", "probe", "acl", "/bin/probe", "stat", host+"/link"); !strings.HasPrefix(res.Stdout, "120000 ") {
+		t.Errorf("no link of the host: %v", res)
 	}
 	for path, mode := range want {
 		if got := made(path); got != mode {
