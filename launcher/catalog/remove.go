@@ -18,12 +18,9 @@ func (c *Catalog) Remove(arg string) (name string, err error) {
 		return "", err
 	}
 	defer unlock()
-	item, err := c.Named(arg)
+	item, err := c.removable(arg)
 	if err != nil {
 		return "", err
-	}
-	if filepath.Dir(item.File) != c.Dir {
-		return "", &NotOursError{Name: item.Name, File: item.File}
 	}
 	entry, err := c.entry(item.Name)
 	if err != nil {
@@ -51,6 +48,20 @@ func (c *Catalog) Remove(arg string) (name string, err error) {
 		return "", fmt.Errorf("remove flake %q: %w", item.Name, err)
 	}
 	return item.Name, nil
+}
+
+// Removable says why Remove would refuse; nil if it would not. It needs Dir and Searched alone, and changes nothing.
+func (c *Catalog) Removable(arg string) error {
+	_, err := c.removable(arg)
+	return err
+}
+
+func (c *Catalog) removable(arg string) (Item, error) {
+	item, err := c.Named(arg)
+	if err == nil && filepath.Dir(item.File) != c.Dir {
+		err = &NotOursError{Name: item.Name, File: item.File}
+	}
+	return item, err
 }
 
 func (c *Catalog) removeLink(name, link string, entry *ledgerEntry) error {
