@@ -46,6 +46,8 @@ bench|docker-registry|docker-registry|-|distribution-registry|-|docker-registry
 bench|bwrap|bubblewrap|bubblewrap|bubblewrap|bubblewrap|bubblewrap
 bench|crun|crun|crun|crun|crun|crun
 bench|runc|runc|runc|runc|runc|runc
+bench|rsync|rsync|rsync|rsync|rsync|rsync
+bench|newuidmap|uidmap|shadow-utils|shadow|shadow|shadow-uidmap
 bench|podman|podman|podman|podman|podman|podman
 '
 
@@ -150,7 +152,7 @@ apt_install() {
 		policy=/usr/sbin/policy-rc.d
 	fi
 	# shellcheck disable=SC2086 # a list of packages
-	set -- apt-get install -q -y --no-install-recommends -o Acquire::Retries=2 $packages
+	set -- apt-get install -q -y --no-install-recommends -o Acquire::Retries=2 -o DPkg::Lock::Timeout=300 $packages
 	if apt-get install -s -q $packages >/dev/null 2>&1 && run "$@"; then return 0; fi
 	say "refreshing the package lists (apt-get update)"
 	run apt-get update -q -o Acquire::Retries=2 || return 1

@@ -45,6 +45,8 @@ type grammar struct {
 	Remove   removeCmd   `cmd:"" help:"Remove flakes, or an image with all that only it needs."`
 	Import   importCmd   `cmd:"" help:"Take over what is registered with flake-pilot, or give it back."`
 	GC       gcCmd       `cmd:"" name:"gc" help:"Delete what nothing needs any more."`
+	Show     showCmd     `cmd:"" help:"List the kept instances of flakes."`
+	Reset    resetCmd    `cmd:"" help:"End a kept instance and remove what was written in it."`
 	Compile  compileCmd  `cmd:"" hidden:""`
 	Ranges   rangesCmd   `cmd:"" hidden:""`
 	Podman   podmanCmd   `cmd:"" hidden:"" help:"Old spellings, as flake-pilot has them."`
@@ -126,6 +128,9 @@ func fail(s Streams, err error) int {
 	case errors.As(err, &usage):
 		return exitUsage
 	case errors.As(err, &coded):
+		if _, own := coded.(*launcher.ChildError); own { // its code is that of a start
+			return exitFailure
+		}
 		return coded.ExitCode()
 	}
 	return exitFailure
@@ -165,7 +170,11 @@ func (s *session) catalog(store *rootfs.Store) (*catalog.Catalog, error) {
 	if err != nil {
 		return nil, err
 	}
-	images, err := s.stores(store)
+	conf, settings, err := s.settings()
+	if err != nil {
+		return nil, err
+	}
+	images, err := rootfs.OpenSet(store, conf.AdditionalStores)
 	if err != nil {
 		return nil, err
 	}
@@ -174,7 +183,7 @@ func (s *session) catalog(store *rootfs.Store) (*catalog.Catalog, error) {
 		Dir: dir, Searched: searched, Launcher: link,
 		Ledger: store.LedgerDir(), Plans: store.PlansDir(),
 		Compiler: &compile.Compiler{
-			Store: store, Images: images, Settings: s.settingsFiles(), Searched: searched, HostRoot: "/", Policy: policy.File, Launcher: link, Caller: s.caller(), Own: s.own(store),
+			Store: store, Images: images, Settings: settings, Defaults: conf.Defaults, Searched: searched, HostRoot: "/", Policy: policy.File, Launcher: link, Caller: s.caller(), Own: s.own(store),
 			Protect:  s.protected(dir),
 			Progress: s.progress(),
 		},
@@ -184,7 +193,7 @@ func (s *session) catalog(store *rootfs.Store) (*catalog.Catalog, error) {
 // protected are the directories, beside the store, that decide what starts.
 func (s *session) protected(registrations string) []string {
 	out := []string{registrations}
-	for _, file := range s.settingsFiles() {
+	for _, file := range plan.SettingsFiles(s.getenv) {
 		out = append(out, filepath.Dir(file))
 	}
 	return out

@@ -72,8 +72,12 @@ func (s *session) subject(ctx context.Context, cat *catalog.Catalog, app string)
 		Name: item.Name, File: item.File, Flake: item.Flake, Caller: comp.Caller, PlanFile: comp.PlanFile(item.Name), Getenv: os.LookupEnv,
 	}
 	out.State, _ = explain.StateOf(out.PlanFile) // before anything is compiled
-	out.Compiled, out.File, err = comp.Look(ctx, item.Name)
-	return out, err
+	res, req, err := comp.Look(ctx, item.Name)
+	if err != nil {
+		return out, err
+	}
+	out.Compiled, out.Flake = res, req.Flake // with the defaults of the settings
+	return out, nil
 }
 
 func printJSON(s *session, v any) error {

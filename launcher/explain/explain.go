@@ -168,12 +168,14 @@ type Shares struct {
 	Copies    []Copy   `json:"copies"`
 }
 
-// Bind is a path of the host that is shown.
+// Bind is a path of the host that is shown. %NAME in it is a variable of the caller.
 type Bind struct {
 	Source   string `json:"source"`
 	Target   string `json:"target"`
 	ReadOnly bool   `json:"read_only"`
 	Optional bool   `json:"optional"`
+	// Tmpfs: it is an empty file system, without a source.
+	Tmpfs bool `json:"tmpfs"`
 }
 
 // Copy is a file of the host whose content the app gets.
@@ -281,7 +283,7 @@ func shares(s Subject) Shares {
 		}
 	}
 	for _, b := range p.Binds {
-		out.Binds = append(out.Binds, Bind{b.Source, b.Target, b.ReadOnly, b.Optional})
+		out.Binds = append(out.Binds, Bind{b.Source, b.Target, b.ReadOnly, b.Optional, b.Tmpfs != ""})
 	}
 	for _, c := range p.Copies {
 		out.Copies = append(out.Copies, Copy{c.Source, c.Target})

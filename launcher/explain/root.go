@@ -71,7 +71,7 @@ func openRoot(s Subject) (*root, error) {
 	for _, b := range res.Plan.Binds {
 		b.Source, _ = plan.Expand(b.Source, s.Getenv)
 		b.Target, _ = plan.Expand(b.Target, s.Getenv)
-		if _, err := os.Lstat(b.Source); err == nil {
+		if _, err := os.Lstat(b.Source); err == nil || b.Tmpfs != "" {
 			r.binds = append(r.binds, b)
 		}
 	}
@@ -102,14 +102,19 @@ var mounted = []string{"/proc", "/sys", "/dev"}
 
 // at tells what is at a place whose parents are no symlinks. What is not there is fs.ErrNotExist.
 func (r *root) at(path string) (entry, error) {
+	for _, b := range slices.Backward(r.binds) {
+		switch {
+		case path == b.Target && b.Tmpfs != "":
+			return entry{mode: fs.ModeDir | 0o755, origin: r.launcher(), layer: -1, how: "an empty file system, made at each start", fixed: true}, nil
+		case within(path, b.Target) && b.Tmpfs != "":
+			return entry{}, fs.ErrNotExist
+		case within(path, b.Target):
+			return r.onHost(b.Source+strings.TrimPrefix(path, b.Target), "shared with its caller: "+b.Source)
+		}
+	}
 	for _, dir := range mounted {
 		if within(path, dir) {
 			return entry{mode: fs.ModeDir | 0o555, origin: r.launcher(), layer: -1, how: "file system of its own, made at each start", fixed: true}, nil
-		}
-	}
-	for _, b := range slices.Backward(r.binds) {
-		if within(path, b.Target) {
-			return r.onHost(b.Source+strings.TrimPrefix(path, b.Target), "shared with its caller: "+b.Source)
 		}
 	}
 	if c, ok := r.copies[path]; ok {

@@ -175,6 +175,9 @@ func (e *Explanation) writeShares(b *bytes.Buffer) {
 	fmt.Fprintf(b, ", %s, writable: %s\n", network, s.Writable)
 	for _, x := range s.Binds {
 		line := "  shares " + shown(x.Source)
+		if x.Tmpfs {
+			line = "  an empty file system"
+		}
 		if x.Target != x.Source {
 			line += " at " + shown(x.Target)
 		}

@@ -19,7 +19,7 @@ type Flake struct {
 	PreserveFDs bool `yaml:"preserve_fds,omitempty"`
 	// Workdir is where the app starts; "" is where the caller is, or the image's WorkingDir, as the profile says.
 	Workdir string `yaml:"workdir,omitempty"`
-	// Entrypoint replaces that of the images, which Cmd then no longer follows.
+	// Entrypoint replaces that of the images, which Cmd then no longer follows; the flake's own command does.
 	Entrypoint []string `yaml:"entrypoint,omitempty"`
 
 	User     string `yaml:"user,omitempty"`
@@ -113,6 +113,8 @@ type Env struct {
 	Allow []string          `yaml:"allow,omitempty"`
 	Deny  []string          `yaml:"deny,omitempty"`
 	Set   map[string]string `yaml:"set,omitempty"`
+	// Files are files of the host with a NAME=VALUE on each line, or a NAME to take the caller's; Set wins over them.
+	Files []string `yaml:"files,omitempty"`
 }
 
 // Mount is one more mount.
@@ -124,9 +126,12 @@ type Mount struct {
 	// ReadOnly is for binds; Optional leaves out a bind whose source is missing.
 	ReadOnly bool `yaml:"read_only,omitempty"`
 	Optional bool `yaml:"optional,omitempty"`
-	// Size and Mode are a tmpfs's.
-	Size string `yaml:"size,omitempty"`
-	Mode string `yaml:"mode,omitempty"`
+	// Devices lets device nodes in a bind work.
+	Devices bool `yaml:"devices,omitempty"`
+	// Size, Mode and NoExec are a tmpfs's.
+	Size   string `yaml:"size,omitempty"`
+	Mode   string `yaml:"mode,omitempty"`
+	NoExec bool   `yaml:"noexec,omitempty"`
 }
 
 // Namespaces says which of them are the host's: each is "host" or "private" (also when empty).

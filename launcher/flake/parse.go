@@ -32,11 +32,12 @@ type refusal struct{ cause, fix string }
 func (r *refusal) Error() string  { return r.cause }
 func (r *refusal) Remedy() string { return r.fix }
 
-// SyntaxError is a mistake in a registration, with the place the user has to look at.
+// SyntaxError is a mistake in a registration or in settings, with the place the user has to look at.
 type SyntaxError struct {
 	File string
 	Line int // 0 when the mistake belongs to the whole file
 	Msg  string
+	Fix  string // what to do about it, where that is more than to correct the file
 }
 
 func (e *SyntaxError) Error() string {
@@ -48,6 +49,9 @@ func (e *SyntaxError) Error() string {
 
 // Remedy implements the CLI's second line.
 func (e *SyntaxError) Remedy() string {
+	if e.Fix != "" {
+		return e.Fix
+	}
 	return "correct the file, or register the flake again with --force"
 }
 

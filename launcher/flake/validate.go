@@ -1,6 +1,7 @@
 package flake
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -56,20 +57,8 @@ func (f *Flake) validate(file string, top *yaml.Node) error {
 	default:
 		return fail(fmt.Sprintf("container.runtime.runas is %q; only root is known, leave it out for the caller", c.Runtime.RunAs), "container", "runtime", "runas")
 	}
-	switch f.Writable {
-	case "", "tmpfs", "disk", "none":
-	default:
-		return fail(fmt.Sprintf("writable is %q, not tmpfs, disk or none", f.Writable), "writable")
-	}
-	switch f.Engine {
-	case "", "direct", "libcontainer":
-	default:
-		return fail(fmt.Sprintf("engine is %q, not direct or libcontainer", f.Engine), "engine")
-	}
-	switch f.IDs {
-	case "", "single", "range":
-	default:
-		return fail(fmt.Sprintf("ids is %q, not single or range", f.IDs), "ids")
+	if key, msg := (Defaults{Writable: f.Writable, Engine: f.Engine, IDs: f.IDs}).wrong(); key != "" {
+		return fail(msg, key)
 	}
 	switch f.Profile {
 	case "", "native", "project", "isolated":
@@ -98,10 +87,26 @@ func (f *Flake) validate(file string, top *yaml.Node) error {
 			}
 		}
 	}
-	if f.Workdir != "" && !path.IsAbs(f.Workdir) {
-		return fail("workdir must be absolute", "workdir")
+	return f.validateOptions(fail)
+}
+
+// validateOptions is about podman's options and the keys that they stand for.
+func (f *Flake) validateOptions(fail func(msg string, keys ...string) error) error {
+	_, err := Effective(f)
+	var ke *KeyError
+	if !errors.As(err, &ke) {
+		return err
 	}
-	return nil
+	keys := strings.Split(ke.Key, ".")
+	if strings.HasPrefix(ke.Key, "option ") {
+		keys = []string{"container", "runtime", "podman"}
+	}
+	err = fail(ke.Error(), keys...)
+	var se *SyntaxError
+	if errors.As(err, &se) {
+		se.Fix = ke.Fix
+	}
+	return err
 }
 
 // Unsupported names the first key of the flake whose feature this version does not have yet, so that it is
@@ -111,24 +116,8 @@ func (f *Flake) Unsupported() string {
 		key   string
 		given bool
 	}{
-		{"container.runtime.resume", f.Container.Runtime.Resume},
-		{"container.runtime.attach", f.Container.Runtime.Attach},
-		{"container.runtime.podman", len(f.Container.Runtime.Podman) > 0},
 		{"hostsystem", len(f.HostSystem) > 0},
 		{"host_files.ignore_missing", f.HostFiles.IgnoreMissing},
-		{"entrypoint", len(f.Entrypoint) > 0},
-		{"mounts", len(f.Mounts) > 0},
-		{"devices", len(f.Devices) > 0},
-		{"hostname", f.Hostname != ""},
-		{"namespaces", f.Namespaces != Namespaces{}},
-		{"capabilities", len(f.Capabilities.Add)+len(f.Capabilities.Drop) > 0},
-		{"security", f.Security.NewPrivileges || f.Security.Seccomp != "" || len(f.Security.Mask)+len(f.Security.Unmask) > 0},
-		{"privileged", f.Privileged},
-		{"groups", len(f.Groups) > 0},
-		{"ulimits", len(f.Ulimits) > 0},
-		{"limits", f.Limits != Limits{}},
-		{"shm_size", f.ShmSize != ""},
-		{"writable_size", f.WritableSize != ""},
 	} {
 		if k.given {
 			return k.key

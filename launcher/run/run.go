@@ -8,8 +8,8 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/flake-launcher/flake-launcher/launcher"
+	"github.com/flake-launcher/flake-launcher/launcher/instance"
 	"github.com/flake-launcher/flake-launcher/launcher/option"
-	"github.com/flake-launcher/flake-launcher/launcher/plan"
 )
 
 // grammar is flake-run's command line. Everything behind IMAGE is the app's.
@@ -21,7 +21,7 @@ type grammar struct {
 
 	option.Common
 
-	Instance string `hidden:""`
+	Instance *string `placeholder:"NAME" help:"Keep the container under that name, and run in it if it is there."`
 
 	// Words are the image and what belongs to the app. One argument, for kong would take flags between two.
 	Words []string `arg:"" optional:"" passthrough:"" name:"image [command]" help:"The image, then a command and its arguments instead of the image's own."`
@@ -110,14 +110,19 @@ func parse(args []string, stdout, stderr io.Writer) (*launcher.AdHoc, error) {
 	if len(command) > 0 && command[0] == "--" {
 		command = command[1:]
 	}
-	g.Writable = g.writable()
 	g.Absolute()
-	return &launcher.AdHoc{Base: g.Base, Layers: g.Layer, Image: g.Words[0], Flags: g.Common.Words(), Env: g.Env, Command: command}, nil
+	inst := ""
+	if g.Instance != nil {
+		inst = *g.Instance
+	}
+	return &launcher.AdHoc{Instance: inst, Base: g.Base, Layers: g.Layer, Image: g.Words[0], Flags: g.Common.Words(), Env: g.Env, Command: command}, nil
 }
 
 func (g *grammar) check() error {
-	if g.Instance != "" {
-		return &launcher.LaterError{Option: "--instance"}
+	if g.Instance != nil {
+		if err := instance.CheckName(*g.Instance); err != nil {
+			return err
+		}
 	}
 	for _, kv := range g.Env {
 		if name, _, _ := strings.Cut(kv, "="); name == "" {
@@ -133,12 +138,4 @@ func (g *grammar) check() error {
 		return &usageError{"--layer needs a --base"}
 	}
 	return nil
-}
-
-// writable normalises the default, so that both spellings share a plan.
-func (g *grammar) writable() string {
-	if g.Writable == plan.DefaultWritable(plan.Kernel()) {
-		return ""
-	}
-	return g.Writable
 }

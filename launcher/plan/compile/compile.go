@@ -2,6 +2,7 @@ package compile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -18,8 +19,11 @@ type Compiler struct {
 	Store *rootfs.Store
 	// Images are all stores that images may come from, Store among them.
 	Images *rootfs.Set
-	// Settings are the files that say which stores those are.
-	Settings []string
+	// Settings are fingerprints of the files that say which stores those are and what the defaults are, taken before
+	// they were read.
+	Settings []plan.Check
+	// Defaults are for what a request leaves open.
+	Defaults flake.Defaults
 	// Searched are the registration directories, in order.
 	Searched []string
 	// HostRoot is where host files are looked for, normally "/".
@@ -54,9 +58,9 @@ type Request struct {
 	// HostDeps makes the images' removed manifests count.
 	HostDeps   bool
 	Keep, Drop []string
-	// Writable is one of plan.Writable*; "" is plan.DefaultWritable.
+	// Writable is one of plan.Writable*; "" is the default.
 	Writable string
-	// Engine is one of plan.Engine*; "" takes what can do it, the direct one first.
+	// Engine is one of plan.Engine*; "" takes the default, or what can do it, the direct one first.
 	Engine string
 	// Nesting lets the app start containers of its own.
 	Nesting bool
@@ -82,6 +86,10 @@ type Result struct {
 
 // FromFlake turns a registration into a request.
 func FromFlake(name string, f *flake.Flake) (Request, error) {
+	f, err := flake.Effective(f)
+	if err != nil {
+		return Request{}, fmt.Errorf("flake %q: %w", name, err)
+	}
 	if key := f.Unsupported(); key != "" {
 		return Request{}, &UnsupportedError{Flake: name, Key: key}
 	}
@@ -103,7 +111,7 @@ func (c *Compiler) Flake(ctx context.Context, name string) (*Result, error) {
 		return nil, err
 	}
 	if req.asRoot(c.Caller) {
-		return c.asRoot(name, file, req.Flake.Container.HostAppPath, req.Checks)
+		return c.asRoot(name, file, req.Flake.Container.HostAppPath, slices.Concat(c.Settings, req.Checks))
 	}
 	return c.compileTo(ctx, req, c.PlanFile(name))
 }
@@ -134,6 +142,25 @@ func (c *Compiler) compileTo(ctx context.Context, req Request, path string) (*Re
 // Compile makes the plan without writing it. The flake's own layer, if one is needed, is in the store when it
 // returns. Errors that a user can act on have a Remedy method.
 func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
+	ranges := rangeChecks()
+	res, err := c.compile(ctx, req)
+	var why *IDsError
+	if !errors.As(err, &why) || req.IDs == idsRange {
+		return res, err
+	}
+	// A range was only wished for: with a single id then, until what is in its way changes.
+	req.IDs = idsSingle
+	if res, err = c.compile(ctx, req); err != nil {
+		return nil, err
+	}
+	if why.Here {
+		ranges = append(ranges, plan.Never)
+	}
+	res.Plan.Checks = once(append(res.Plan.Checks, ranges...))
+	return res, nil
+}
+
+func (c *Compiler) compile(ctx context.Context, req Request) (*Result, error) {
 	names := c.nameChecks(req)
 	images, digests, err := c.images(ctx, req)
 	if err != nil {
@@ -146,14 +173,18 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 		Build: plan.Build, Kernel: plan.Kernel(), Name: req.Name, Writable: req.Writable, Store: c.Store.Root(), Cwd: "/",
 		PilotArguments: req.Flake.PilotArguments,
 	}
+	if err := keep(p, req); err != nil {
+		return nil, err
+	}
 	if p.Writable == "" {
-		p.Writable = plan.DefaultWritable(p.Kernel)
+		p.Writable = c.writable(req, p.Kernel)
 	}
 	for _, i := range images {
 		p.Digests = append(p.Digests, i.Digest.String())
 	}
 	stack := mergeConfigs(images)
-	if err := c.ids(p, req, images, stack); err != nil {
+	ranges, err := c.ids(p, req, images, stack)
+	if err != nil {
 		return nil, err
 	}
 	p.Caller, p.User = uint32(c.Caller.UID), !c.Caller.Root() && p.Range == nil
@@ -182,10 +213,16 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 	if err := command(p, req, stack); err != nil {
 		return nil, err
 	}
+	if err := envFiles(p, req.Flake); err != nil {
+		return nil, fmt.Errorf("flake %q: %w", req.Name, err)
+	}
 	if err := c.checkTarget(p, req, view, host); err != nil {
 		return nil, err
 	}
 	if err := c.identity(p, req, stack, view); err != nil {
+		return nil, err
+	}
+	if err := c.groups(p, req, view); err != nil {
 		return nil, err
 	}
 	if err := checkRange(p, req); err != nil {
@@ -201,10 +238,10 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 	if err := c.basics(p, req.profile(), host, view); err != nil {
 		return nil, err
 	}
-	if err := c.shares(p, req, images, view); err != nil {
+	if err := c.shares(p, req, images, &restored{view, host.nodes}); err != nil {
 		return nil, err
 	}
-	if err := c.describe(p, req); err != nil {
+	if err := c.describeKept(p, req); err != nil {
 		return nil, err
 	}
 	// Last, since it writes: a refused request leaves nothing behind.
@@ -220,16 +257,27 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 		return nil, err
 	}
 	p.Lower = topFirst(layers, own)
-	p.Checks = slices.Concat(req.Checks, names, includes.checks, host.checks, c.rangeChecks(p, stack))
+	p.Checks = slices.Concat(c.Settings, p.Checks, req.Checks, names, includes.checks, host.checks, ranges)
 	if p.HostLayer != nil {
 		p.Checks = append(p.Checks, plan.NewCheck(p.HostLayer.Dir))
 	}
 	for _, dir := range p.Lower {
 		p.Checks = append(p.Checks, plan.NewCheck(dir))
 	}
+	p.Checks = once(p.Checks)
 	return &Result{Plan: p, Digests: digests, Host: host.report, Root: Root{
 		Layers: describeLayers(req, images, includes, shown), Nodes: host.nodes, Files: ownPaths(files),
 	}}, nil
+}
+
+// once leaves of several fingerprints of a path the first, which was taken before anything was read from there.
+func once(checks []plan.Check) []plan.Check {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(checks, func(c plan.Check) bool {
+		twice := seen[c.Path]
+		seen[c.Path] = true
+		return twice
+	})
 }
 
 // unique drops directories that come up twice (images that share layers with their base): each counts where it

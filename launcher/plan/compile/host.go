@@ -19,6 +19,9 @@ import (
 	"github.com/flake-launcher/flake-launcher/rootfs"
 )
 
+// Own layers keep what the image's directories have of attributes.
+var _ hostlink.XattrImage = (*rootfs.View)(nil)
+
 // mountPoints are directories that every container has; missing ones come with the flake's own layer, since
 // the root may be mounted read-only.
 var mountPoints = []hostlink.Node{

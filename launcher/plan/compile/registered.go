@@ -9,24 +9,25 @@ import (
 )
 
 // Look compiles the plan of the registered flake as Flake does, and leaves the one that is there alone: nothing comes of
-// it but derived data that the next start needs, too. file is the registration. It gets no image that is not stored.
-func (c *Compiler) Look(ctx context.Context, name string) (res *Result, file string, err error) {
-	req, file, err := c.registered(name)
+// it but derived data that the next start needs, too. It gets no image that is not stored. The request is what the flake
+// came to.
+func (c *Compiler) Look(ctx context.Context, name string) (*Result, Request, error) {
+	req, _, err := c.registered(name)
 	if err != nil {
-		return nil, file, err
+		return nil, req, err
 	}
 	if req.asRoot(c.Caller) {
-		return nil, file, &RunAsError{name, "it is root's to start", "look at it as root: sudo flake-ctl"}
+		return nil, req, &RunAsError{name, "it is root's to start", "look at it as root: sudo flake-ctl"}
 	}
 	local := *c
 	local.Fetch = nil
 	done, err := c.Store.Writing(ctx)
 	if err != nil {
-		return nil, file, err
+		return nil, req, err
 	}
 	defer done()
-	res, err = local.Compile(ctx, req)
-	return res, file, err
+	res, err := local.Compile(ctx, req)
+	return res, req, err
 }
 
 // PlanFile is where the plan of a registered flake is for this caller, or would be.
