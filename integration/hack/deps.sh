@@ -28,8 +28,11 @@ test|unshare|util-linux|util-linux|util-linux|util-linux|util-linux
 test|mount|mount|util-linux|util-linux|util-linux|mount
 test|newuidmap|uidmap|shadow-utils|shadow|shadow|shadow-uidmap
 test|ldd|libc-bin|glibc-common|glibc|glibc|musl-utils
+test|rpm|rpm|rpm|rpm|rpm-tools|rpm
+test|rpmbuild|rpm|rpm-build|rpm-build|rpm-tools|rpm
 real|debootstrap|debootstrap|debootstrap|debootstrap|debootstrap|debootstrap
 real|docker-registry|docker-registry|-|distribution-registry|-|docker-registry
+real|zypper|zypper|zypper|zypper|-|zypper
 bench|debootstrap|debootstrap|debootstrap|debootstrap|debootstrap|debootstrap
 bench|docker-registry|docker-registry|-|distribution-registry|-|docker-registry
 bench|bwrap|bubblewrap|bubblewrap|bubblewrap|bubblewrap|bubblewrap
