@@ -17,3 +17,9 @@ func (s *Store) NameDirs() []string {
 func (s *Store) RetireHostLayer(name string) (removed bool, err error) {
 	return s.retire(s.path(hostLayersDir, escape(name)))
 }
+
+// systemFilesDir holds one file for each script of an image that was run, see launcher/plan/compile.
+const systemFilesDir = "systemfiles"
+
+// SystemFilesDir is where it is kept what images' scripts have printed. It is made by its first writer.
+func (s *Store) SystemFilesDir() string { return s.path(systemFilesDir) }

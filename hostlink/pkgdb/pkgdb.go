@@ -98,6 +98,36 @@ func Open(root string) (Database, error) {
 	return found, nil
 }
 
+// Places are all paths that [Database.Fingerprint] may name for the host at root: who takes the state of these files before
+// Open knows that nothing has changed since.
+func Places(root string) []string {
+	h, err := newHost(root)
+	if err != nil {
+		return nil
+	}
+	var out []string
+	add := func(dir string, names ...string) {
+		real, err := h.path(dir)
+		if err != nil {
+			return
+		}
+		for _, name := range names {
+			out = append(out, filepath.Join(real, name))
+		}
+	}
+	add(dpkgDir, "status", "diversions")
+	for _, dir := range rpmDirs {
+		for _, form := range rpmForms {
+			add(dir, form.file, form.file+walSuffix)
+		}
+	}
+	for _, file := range apkFiles {
+		add(file, "")
+	}
+	add(pacmanDir, "")
+	return out
+}
+
 // stack are several databases of one host.
 type stack []Database
 

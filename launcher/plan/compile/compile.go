@@ -32,6 +32,8 @@ type Compiler struct {
 	Protect []string
 	// Own makes layers of Store that files have their images' owners in, by way of a range of ids. Nil: there is no way.
 	Own func(ctx context.Context, r *plan.Range, layers []string) error
+	// LinkLibraries finds what files of host packages need besides. Nil: nothing is looked for.
+	LinkLibraries LinkLibraries
 	// Fetch gets an image that is not stored. Nil means: a missing image is an error.
 	Fetch func(ctx context.Context, name string) (*rootfs.Image, error)
 }
@@ -194,7 +196,7 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 	for _, i := range images {
 		p.Digests = append(p.Digests, i.Digest.String())
 	}
-	host, err := c.host(req, images, view)
+	host, err := c.host(ctx, req, images, view)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package compile
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -44,6 +45,8 @@ type HostReport struct {
 	// files for it.
 	Bound   map[string]string
 	NoLayer string
+	// Libraries is what came of the needs of host packages.
+	Libraries LibraryReport
 }
 
 // hostFiles is what the host supplies to one plan.
@@ -54,6 +57,7 @@ type hostFiles struct {
 	report HostReport
 	// resolved is what came of the manifests; place divides it.
 	resolved *hostlink.Plan
+	packages *packages
 	layer    *plan.HostLayer
 }
 
@@ -79,13 +83,18 @@ func (h *hostFiles) source(view *rootfs.View, target string) string {
 	return ""
 }
 
-// host reads the manifests of all images of the stack and resolves them against the host.
-func (c *Compiler) host(req Request, images []rootfs.Stored, view *rootfs.View) (*hostFiles, error) {
-	out := &hostFiles{nodes: hostlink.HideManifests(view)}
-	if req.HostDeps {
-		if err := c.removed(out, req, images, view); err != nil {
+// host finds out what the images and the flake want of the host, and resolves it.
+func (c *Compiler) host(ctx context.Context, req Request, images []rootfs.Stored, view *rootfs.View) (*hostFiles, error) {
+	out := &hostFiles{nodes: hostlink.HideManifests(view), packages: &packages{root: c.HostRoot}}
+	sources, skipped, err := c.sources(ctx, out.packages, req, images)
+	if err != nil {
+		return nil, err
+	}
+	if len(sources)+len(skipped) > 0 {
+		if err := c.resolve(out, req, sources, view); err != nil {
 			return nil, err
 		}
+		out.report.Skipped = append(out.report.Skipped, skipped...)
 	}
 	for _, n := range mountPoints {
 		_, err := view.Lstat(n.Path)
@@ -100,28 +109,73 @@ func (c *Compiler) host(req Request, images []rootfs.Stored, view *rootfs.View) 
 	return out, nil
 }
 
-func (c *Compiler) removed(out *hostFiles, req Request, images []rootfs.Stored, view *rootfs.View) error {
+// sources are the lists of all images, base first, and then those of the packages that the flake names.
+func (c *Compiler) sources(ctx context.Context, p *packages, req Request, images []rootfs.Stored) ([]hostlink.Source, []hostlink.Skip, error) {
 	var sources []hostlink.Source
-	for n, img := range images {
-		src, err := manifests(req.Images[n], img)
-		if err != nil {
-			return err
+	var wishes []wish
+	if req.HostDeps {
+		for n, img := range images {
+			src, want, err := c.manifests(ctx, p, req, req.Images[n], img)
+			if err != nil {
+				return nil, nil, err
+			}
+			sources, wishes = append(sources, src...), append(wishes, want...)
 		}
-		sources = append(sources, src...)
 	}
-	res, err := hostlink.Resolve(hostlink.Request{
-		Sources: sources, HostRoot: c.HostRoot, Image: view, Provided: provided(), Keep: req.Keep, Drop: req.Drop,
-	})
+	own, err := p.hostSystem(req)
+	if err != nil {
+		return nil, nil, err
+	}
+	granted, skipped, err := p.grant(req.Name, append(wishes, own...), req.Flake.HostFiles.IgnoreMissing)
+	return append(sources, granted...), skipped, err
+}
+
+// resolve looks the sources up on the host, and then what files of packages among them need.
+func (c *Compiler) resolve(out *hostFiles, req Request, sources []hostlink.Source, view *rootfs.View) error {
+	ask := hostlink.Request{HostRoot: c.HostRoot, Image: view, Provided: provided(), Keep: req.Keep, Drop: req.Drop, Sources: sources}
+	res, err := hostlink.Resolve(ask)
 	if err != nil {
 		return fmt.Errorf("resolve host files of %q: %w", req.Name, err)
+	}
+	if files := ofPackages(res.Linked); len(files) > 0 && c.LinkLibraries != nil && req.Flake.HostFiles.Deps != DepsFiles {
+		more, report, err := c.LinkLibraries(view, c.HostRoot, files)
+		if err != nil {
+			return fmt.Errorf("resolve libraries of %q: %w", req.Name, err)
+		}
+		out.report.Libraries = report
+		if len(more) > 0 {
+			ask.Sources = append(slices.Clip(sources), more...)
+			if res, err = hostlink.Resolve(ask); err != nil {
+				return fmt.Errorf("resolve host files of %q: %w", req.Name, err)
+			}
+		}
 	}
 	c.dropOwnLinks(res)
 	out.resolved = res
 	for _, dir := range res.Watch {
 		out.checks = append(out.checks, plan.NewCheck(dir))
 	}
-	out.report = HostReport{Linked: res.Linked, Skipped: res.Skipped, Dangling: res.Dangling, Unreadable: unreadable(res.Linked)}
+	out.watchPackages()
+	r := &out.report
+	r.Linked, r.Skipped, r.Dangling, r.Unreadable = res.Linked, res.Skipped, res.Dangling, unreadable(res.Linked)
 	return nil
+}
+
+// watchPackages has another state of the package database, if it was asked, make the plan stale.
+func (h *hostFiles) watchPackages() {
+	h.checks = append(h.checks, h.packages.checks...)
+	h.packages.checks = nil
+}
+
+// ofPackages are the files of packages that the flake names.
+func ofPackages(linked []hostlink.Linked) []hostlink.Linked {
+	var out []hostlink.Linked
+	for _, l := range linked {
+		if l.From == hostlink.SourcePackage {
+			out = append(out, l)
+		}
+	}
+	return out
 }
 
 func unreadable(linked []hostlink.Linked) []string {
@@ -156,19 +210,36 @@ func (c *Compiler) dropOwnLinks(res *hostlink.Plan) {
 	})
 }
 
-// manifests reads what one image says about the host's files.
-func manifests(name string, img rootfs.Stored) ([]hostlink.Source, error) {
+// manifests reads what one image says about the host's files: lists, and packages.
+func (c *Compiler) manifests(ctx context.Context, p *packages, req Request, name string, img rootfs.Stored) ([]hostlink.Source, []wish, error) {
 	view, err := rootfs.NewView(img.LayerDirs(img.Store))
 	if err != nil {
-		return nil, fmt.Errorf("open layers of image %q: %w", name, err)
+		return nil, nil, fmt.Errorf("open layers of image %q: %w", name, err)
 	}
 	defer view.Close()
-	if st, err := view.Lstat(hostlink.SystemFiles); err == nil && st.Mode().IsRegular() {
-		return nil, &StackError{
-			Flake: name, Reason: fmt.Sprintf("image %q asks for host files by a script (%s), which this version can't run", name, hostlink.SystemFiles),
-			Fix: "use a delta that lists its host files in /removed",
-		}
+	out, err := removed(name, view)
+	if err != nil {
+		return nil, nil, err
 	}
+	script, err := view.ReadFile(hostlink.SystemFiles, hostlink.MaxSystemFiles)
+	if st, statErr := view.Stat(hostlink.SystemFiles); errors.Is(err, fs.ErrNotExist) || statErr == nil && st.IsDir() {
+		return out, nil, nil
+	}
+	if errors.Is(err, rootfs.ErrTooLarge) {
+		return nil, nil, &ScriptError{req.Name, name, fmt.Errorf("is larger than %d MB", hostlink.MaxSystemFiles>>20)}
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("read %s of image %q: %w", hostlink.SystemFiles, name, err)
+	}
+	if names, ok := hostlink.SystemPackages(script); ok {
+		return out, []wish{{by: fmt.Sprintf("image %q", name), origin: name, kind: hostlink.SourceScript, names: names}}, nil
+	}
+	m, err := c.script(ctx, p, req.Name, name, script)
+	return append(out, hostlink.Source{Origin: name, Kind: hostlink.SourceScript, Manifest: m}), nil, err
+}
+
+// removed reads the lists of removed files of an image.
+func removed(name string, view *rootfs.View) ([]hostlink.Source, error) {
 	var out []hostlink.Source
 	for _, path := range hostlink.RemovedManifests {
 		b, err := view.ReadFile(path, maxManifest)
@@ -182,7 +253,7 @@ func manifests(name string, img rootfs.Stored) ([]hostlink.Source, error) {
 		if err != nil {
 			return nil, fmt.Errorf("parse %s of image %q: %w", path, name, err)
 		}
-		out = append(out, hostlink.Source{Origin: name, Kind: "removed", Manifest: m})
+		out = append(out, hostlink.Source{Origin: name, Kind: hostlink.SourceRemoved, Manifest: m})
 	}
 	return out, nil
 }

@@ -27,7 +27,7 @@ func (c *Compiler) place(p *plan.Plan, host *hostFiles, layers []string, view *r
 		return nil
 	}
 	layer, binds, why := hostlink.Split(host.resolved, hostlink.LayerOptions{
-		Data: c.dataDirs(), Min: minLayer, Trusted: c.Caller.Root(), Edited: func(path string) bool { return strings.HasPrefix(path, "/usr/local/") },
+		Data: c.dataDirs(), Min: minLayer, Trusted: c.Caller.Root(), Edited: c.edited(host),
 	})
 	host.report.Bound = why
 	if layer != nil {
@@ -41,6 +41,33 @@ func (c *Compiler) place(p *plan.Plan, host *hostFiles, layers []string, view *r
 	}
 	host.addNodes(layer)
 	return nil
+}
+
+// edited tells which files of the host are usually changed in place: those below /usr/local, those that belong to no
+// package, and configuration. Where no database tells, all others are taken for a package's.
+func (c *Compiler) edited(host *hostFiles) func(path string) bool {
+	local := func(path string) bool { return strings.HasPrefix(path, "/usr/local/") }
+	var paths []string
+	for _, l := range host.resolved.Links {
+		if slices.ContainsFunc(c.dataDirs(), func(dir string) bool { return strings.HasPrefix(l.Source, dir+"/") }) {
+			paths = append(paths, l.Source)
+		}
+	}
+	if len(paths) < minLayer {
+		return local
+	}
+	db, err := host.packages.open()
+	if err != nil {
+		return local
+	}
+	owners, err := db.Owners(paths)
+	if err != nil {
+		return local
+	}
+	return func(path string) bool {
+		owner, ok := owners[path]
+		return !ok || owner.Config || local(path)
+	}
 }
 
 // addNodes takes over what the own layer has to hold, without mount points for files that need none.
@@ -77,6 +104,8 @@ func (c *Compiler) hostLayer(p *plan.Plan, host *hostFiles, layer *hostlink.Host
 	if err := c.tryHostLayer(p, dir, layer, layers[0]); err != nil {
 		return err
 	}
+	// Sizes and modes are those of now: an update of packages has them looked at again.
+	host.watchPackages()
 	p.HostLayer = &plan.HostLayer{Dir: dir, Data: slices.Clone(layer.Data), Trusted: c.Caller.Root()}
 	return nil
 }
