@@ -71,6 +71,7 @@ func confinedPrints(t *testing.T) {
 		"standard input":    {"cat; echo end", "end\n"},
 		"stderr is not it":  {"echo x >&2; echo y", "y\n"},
 		"where it is":       {"pwd; echo $HOME", "/\n/\n"},
+		"its owner":         {"test $(id -u) != 0 && echo yes", "yes\n"},
 		"the host's files":  {"test -e /etc/passwd && test -e /usr/bin/env && echo yes", "yes\n"},
 		"temporary files":   {"echo z >/tmp/f && cat /tmp/f", "z\n"},
 		"its own processes": {"test -d /proc/2 && echo few; test -d /proc/40 || echo only", "few\nonly\n"},
