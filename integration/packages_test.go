@@ -2,12 +2,15 @@ package integration
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/flake-launcher/flake-launcher/integration/fixture"
 	"github.com/flake-launcher/flake-launcher/launcher/flake"
@@ -75,6 +78,71 @@ func testHostPackageThatIsNotThere(t *testing.T, by fixture.Caller) {
 	}
 	for _, bad := range []string{"../x", "-x", "a b", "a/b"} {
 		s.Refused(s.Ctl("register", "--container", "probe", "--app", s.Link("bad"), "--target", "/bin/probe", "--host-package="+bad), "package")
+	}
+}
+
+// What a package manager does between two starts is seen by the second.
+func TestPackageUpdate(t *testing.T) { fixture.Each(t, testPackageUpdate) }
+
+func testPackageUpdate(t *testing.T, by fixture.Caller) {
+	fixture.RequireRoot(t, "another package database in the place of the machine's")
+	const place = "/var/lib/dpkg"
+	if _, err := os.Stat(place); err != nil {
+		t.Skipf("needs a place for dpkg's database: %v", err)
+	}
+	s := started(t, by)
+	host, database := hostDir(t, by), t.TempDir()
+	if err := os.Chmod(filepath.Dir(database), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	update := func(files map[string]string) {
+		t.Helper()
+		list := "/.\n"
+		for name, content := range files {
+			s.WriteFile(filepath.Join(host, name), content)
+			list += filepath.Join(host, name) + "\n"
+		}
+		for name, content := range map[string]string{
+			"made.list": list, "status": "Package: made\nStatus: install ok installed\nArchitecture: all\nVersion: " + list + "\n",
+		} {
+			path := filepath.Join(database, name)
+			if err := errors.Join(os.WriteFile(path+"-new", []byte(strings.ReplaceAll(content, "/.\n", "")), 0o644), os.Rename(path+"-new", path)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := os.Symlink(".", filepath.Join(database, "info")); err != nil {
+		t.Fatal(err)
+	}
+	update(map[string]string{"first": "1\n"})
+	if err := unix.Mount(database, place, "", unix.MS_BIND, ""); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := unix.Unmount(place, 0); err != nil {
+			t.Error(err)
+		}
+	}()
+	s.Register("made", "probe", "--target", "/bin/probe", "--host-package", "made")
+	first, second := filepath.Join(host, "first"), filepath.Join(host, "second")
+	if out := s.MustApp("made", "cat", first).Stdout; out != "1\n" {
+		t.Errorf("%q", out)
+	}
+	update(map[string]string{"first": "one\n", "second": "2\n"})
+	if out := s.MustApp("made", "cat", first).Stdout + s.MustApp("made", "cat", second).Stdout; out != "one\n2\n" {
+		t.Errorf("after an update: %q", out)
+	}
+	update(map[string]string{"second": "2\n"})
+	if out := s.MustApp("made", "stat", first).Stdout; out != "none\n" {
+		t.Errorf("a file that is no longer the package's: %q", out)
+	}
+	if err := os.WriteFile(filepath.Join(database, "status"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	res := s.App("made", "exit", "0")
+	s.Refused(res, "package")
+	if res.Code != 125 {
+		t.Errorf("the package is gone: %v", res)
 	}
 }
 
