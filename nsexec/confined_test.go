@@ -145,7 +145,7 @@ func confinedLimits(t *testing.T) {
 		"left behind":     {"sleep 1000 & setsid sleep 1000 & wait", "still running after 1s", func(c *Confined) { c.Patience = time.Second }},
 		"prints for ever": {"exec yes /usr/bin/something", "printed more than 32 MB", nil},
 		"forks for ever":  {"f() { f | f & }; f; sleep 20", "processes", nil},
-		"memory":          {"a=xxxxxxxxxxxxxxxx; while :; do a=$a$a; done", "", nil},
+		"memory":          {"a=xxxxxxxxxxxxxxxx; while :; do a=$a$a; done", "", func(c *Confined) { c.Memory = 100 << 20 }},
 		"memory of many": {"for i in 1 2 3 4 5 6 7 8; do (head -c 24m /dev/zero; sleep 15) | tail >/dev/null & done; sleep 15", "memory",
 			func(c *Confined) { c.Memory = 100 << 20 }},
 		"fills its disk": {"cat /dev/zero >/tmp/f", "space", nil},
