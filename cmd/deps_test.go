@@ -93,7 +93,7 @@ func TestProgramsStayLight(t *testing.T) {
 	heavy := []string{
 		"github.com/opencontainers/runc", "github.com/opencontainers/cgroups", "go.podman.io/", "go.yaml.in/", "net/http", "crypto/tls",
 		"github.com/seccomp/", "github.com/opencontainers/umoci", module + "rootfs/pull", module + "rootfs/unpack",
-		module + "launcher/plan/compile", module + "launcher/flake",
+		module + "launcher/plan/compile", module + "launcher/flake", module + "launcher/completion", module + "launcher/manual",
 		module + "hostlink/pkgdb", "modernc.org/", "github.com/knqyf263/", "database/sql",
 	}
 	banned := map[string][]string{

@@ -14,7 +14,7 @@ import (
 )
 
 // Confined runs a script that nobody vouches for over the host's own root: read-only, in namespaces of its own, without
-// network, rights and devices, and within limits. Nothing of it is left when Run returns. See decisions/0005.
+// network, rights and devices, and within limits. Nothing of it is left when Run returns. See decisions/0006.
 type Confined struct {
 	// Root is the host's root, or a directory that stands for it.
 	Root string

@@ -46,17 +46,38 @@ func (c *Catalog) lock() (unlock func(), err error) {
 func (c *Catalog) file(name string) string    { return filepath.Join(c.Dir, name+".yaml") }
 func (c *Catalog) dropIns(name string) string { return filepath.Join(c.Dir, name+".d") }
 
-// removePlans removes the plans of a flake, one for each HOME that it was started with.
-func (c *Catalog) removePlans(name string) error {
+// plansOf are the files of a flake's plans, one for each HOME that it was started with.
+func (c *Catalog) plansOf(name string) ([]string, error) {
 	entries, err := os.ReadDir(c.Plans)
 	if err != nil {
-		return ignoreMissing(err)
+		return nil, ignoreMissing(err)
 	}
-	var errs []error
+	var out []string
 	for _, e := range entries {
 		if of, ok := plan.FlakeOf(e.Name()); ok && of == name {
-			errs = append(errs, ignoreMissing(os.Remove(filepath.Join(c.Plans, e.Name()))))
+			out = append(out, filepath.Join(c.Plans, e.Name()))
 		}
+	}
+	return out, nil
+}
+
+// stale says whether the plans of a flake, of which there should be one, don't all tell what it starts with.
+func (c *Catalog) stale(name string) (bool, error) {
+	files, err := c.plansOf(name)
+	for _, f := range files {
+		if c.usable(f) == nil {
+			return true, nil
+		}
+	}
+	return len(files) == 0, err
+}
+
+// removePlans removes the plans of a flake.
+func (c *Catalog) removePlans(name string) error {
+	files, err := c.plansOf(name)
+	errs := []error{err}
+	for _, f := range files {
+		errs = append(errs, ignoreMissing(os.Remove(f)))
 	}
 	return errors.Join(errs...)
 }

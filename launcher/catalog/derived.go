@@ -5,14 +5,15 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/flake-launcher/flake-launcher/launcher/flake"
 	"github.com/flake-launcher/flake-launcher/launcher/plan"
 )
 
 // Derived lists what can be deleted of the store's derived data: plans of flakes that are gone, plans that are
-// stale or damaged, own layers that no other plan uses, and what scripts have printed, which is in the plans by now. All
-// of it comes back when it is needed.
+// stale or damaged, own layers that no other plan uses, records of host files that nothing includes any more, and what
+// scripts have printed, which is in the plans by now. All of it comes back when it is needed.
 func (c *Catalog) Derived() ([]string, error) {
 	plans, err := os.ReadDir(c.Plans)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -47,7 +48,11 @@ func (c *Catalog) Derived() ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list what scripts have printed: %w", err)
 	}
-	return append(out, printed...), nil
+	includes, err := c.Includes()
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat(out, printed, includes.Records), nil
 }
 
 // children are the paths of what a directory holds, if there is one.

@@ -11,6 +11,7 @@ import (
 	"strconv"
 
 	"github.com/alecthomas/kong"
+	"golang.org/x/sys/unix"
 
 	"github.com/flake-launcher/flake-launcher/launcher"
 	"github.com/flake-launcher/flake-launcher/launcher/catalog"
@@ -41,10 +42,16 @@ type grammar struct {
 	Remove   removeCmd   `cmd:"" help:"Remove flakes, or an image with all that only it needs."`
 	Import   importCmd   `cmd:"" help:"Take over what is registered with flake-pilot, or give it back."`
 	GC       gcCmd       `cmd:"" name:"gc" help:"Delete what nothing needs any more."`
+	Show     showCmd     `cmd:"" help:"List the kept instances of flakes."`
+	Reset    resetCmd    `cmd:"" help:"End a kept instance and remove what was written in it."`
 	Compile  compileCmd  `cmd:"" hidden:""`
 	Ranges   rangesCmd   `cmd:"" hidden:""`
 	Podman   podmanCmd   `cmd:"" hidden:"" help:"Old spellings, as flake-pilot has them."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
+
+	Completion completionCmd `cmd:"" help:"Print the completion script of a shell."`
+	Complete   completeCmd   `cmd:"" hidden:""`
+	Man        manCmd        `cmd:"" hidden:""`
 }
 
 // session is what the commands work on.
@@ -167,7 +174,8 @@ func (s *session) catalog(store *rootfs.Store) (*catalog.Catalog, error) {
 		Ledger: store.LedgerDir(), Plans: store.PlansDir(),
 		Compiler: &compile.Compiler{
 			Store: store, Images: images, Settings: s.settingsFiles(), Searched: searched, HostRoot: "/", Launcher: link, Caller: s.caller(), Own: s.own(store),
-			Protect: s.protected(dir),
+			Protect:  s.protected(dir),
+			Progress: s.progress(),
 		},
 	}, nil
 }
@@ -179,6 +187,18 @@ func (s *session) protected(registrations string) []string {
 		out = append(out, filepath.Dir(file))
 	}
 	return out
+}
+
+// progress tells people at a terminal what they wait for; scripts get silence.
+func (s *session) progress() func(string) {
+	f, ok := s.Err.(*os.File)
+	if !ok {
+		return nil
+	}
+	if _, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS); err != nil {
+		return nil
+	}
+	return func(text string) { fmt.Fprintf(f, "flake-ctl: %s\n", text) }
 }
 
 // registrations is the directory that the caller registers in.

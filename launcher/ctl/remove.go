@@ -24,7 +24,8 @@ func (removeCmd) Help() string {
   flake-ctl remove aws
   flake-ctl remove --container basepython
 
-A file that register --force had moved away comes back.`
+A file that register --force had moved away comes back. Kept instances of the flakes end, and what was written in them
+is removed.`
 }
 
 // Run removes flakes or an image.
@@ -52,7 +53,27 @@ func (c removeCmd) Run(ctx context.Context, s *session) error {
 	if c.Container != "" {
 		return s.removeImage(ctx, store, cat, c.Container, c.Force)
 	}
-	return s.removeFlakes(cat, c.Apps)
+	return errors.Join(s.removeFlakes(cat, c.Apps), s.sweepIncludes(ctx, store, cat))
+}
+
+// sweepIncludes removes the layers made of host files that went with the last flake that included them.
+func (s *session) sweepIncludes(ctx context.Context, store *rootfs.Store, cat *catalog.Catalog) error {
+	includes, err := cat.Includes()
+	if err != nil || len(includes.Records)+len(includes.Stray) == 0 {
+		return err
+	}
+	needed, err := roots(cat)
+	if err != nil {
+		return err
+	}
+	needed.Again = func() (gc.Roots, error) { return roots(cat) }
+	if _, err := gc.RemoveLayers(ctx, store, includes.Stray, needed); err != nil {
+		return err
+	}
+	if _, err := cat.DeleteDerived(includes.Records); err != nil {
+		return err
+	}
+	return s.sweepRanges(ctx, store, cat.Compiler, false)
 }
 
 // removeFlakes removes one after the other; an unknown one does not keep the others from going.
@@ -65,6 +86,9 @@ func (s *session) removeFlakes(cat *catalog.Catalog, apps []string) error {
 			continue
 		}
 		fmt.Fprintf(s.Err, "removed %s\n", name)
+		if err := s.resetFlake(cat.Compiler.Store, name); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	if len(errs) == 1 {
 		return errs[0]
@@ -85,6 +109,12 @@ func (s *session) removeImage(ctx context.Context, store *rootfs.Store, cat *cat
 		return err
 	}
 	if force && len(pinned.Flakes[d]) > 0 {
+		if err := s.resetImage(store, d.String()); err != nil {
+			return err
+		}
+		if pinned, err = roots(cat); err != nil {
+			return err
+		}
 		if err := s.removeFlakes(cat, pinned.Flakes[d]); err != nil {
 			return err
 		}
@@ -98,6 +128,9 @@ func (s *session) removeImage(ctx context.Context, store *rootfs.Store, cat *cat
 		return &UsedError{inUse}
 	}
 	if err != nil {
+		return err
+	}
+	if err := s.sweepIncludes(ctx, store, cat); err != nil {
 		return err
 	}
 	derived, err := cat.Derived()
@@ -126,5 +159,5 @@ type UsedError struct{ *gc.PinnedError }
 
 // Remedy implements the CLI's second line.
 func (e *UsedError) Remedy() string {
-	return "remove these flakes first, or --force to remove them together with the image"
+	return "remove these flakes first (kept instances by flake-ctl reset), or --force to remove them together with the image"
 }

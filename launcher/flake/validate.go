@@ -1,6 +1,7 @@
 package flake
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -91,10 +92,43 @@ func (f *Flake) validate(file string, top *yaml.Node) error {
 			return fail(fmt.Sprintf("hostsystem: %q is no name of a package", name), "hostsystem")
 		}
 	}
-	if f.Workdir != "" && !path.IsAbs(f.Workdir) {
-		return fail("workdir must be absolute", "workdir")
+	switch f.HostFiles.Freshness {
+	case "", "default", "strict":
+	default:
+		return fail(fmt.Sprintf("host_files.freshness is %q, not default or strict", f.HostFiles.Freshness), "host_files", "freshness")
 	}
-	return nil
+	switch f.HostFiles.Strategy {
+	case "", "bind", "layer":
+	default:
+		return fail(fmt.Sprintf("host_files.strategy is %q, not bind or layer", f.HostFiles.Strategy), "host_files", "strategy")
+	}
+	for key, paths := range map[string][]string{"tar": f.Include.Tar, "path": f.Include.Path} {
+		for _, p := range paths {
+			if !path.IsAbs(p) {
+				return fail(fmt.Sprintf("include.%s: %q is not an absolute path", key, p), "include", key)
+			}
+		}
+	}
+	return f.validateOptions(fail)
+}
+
+// validateOptions is about podman's options and the keys that they stand for.
+func (f *Flake) validateOptions(fail func(msg string, keys ...string) error) error {
+	_, err := Effective(f)
+	var ke *KeyError
+	if !errors.As(err, &ke) {
+		return err
+	}
+	keys := strings.Split(ke.Key, ".")
+	if strings.HasPrefix(ke.Key, "option ") {
+		keys = []string{"container", "runtime", "podman"}
+	}
+	err = fail(ke.Error(), keys...)
+	var se *SyntaxError
+	if errors.As(err, &se) {
+		se.Fix = ke.Fix
+	}
+	return err
 }
 
 // Unsupported names the first key of the flake whose feature this version does not have yet, so that it is
@@ -104,26 +138,7 @@ func (f *Flake) Unsupported() string {
 		key   string
 		given bool
 	}{
-		{"container.runtime.resume", f.Container.Runtime.Resume},
-		{"container.runtime.attach", f.Container.Runtime.Attach},
-		{"container.runtime.podman", len(f.Container.Runtime.Podman) > 0},
-		{"include.tar", len(f.Include.Tar) > 0},
-		{"include.path", len(f.Include.Path) > 0},
 		{"host_files.follow_links", f.HostFiles.FollowLinks != nil},
-		{"host_files.freshness", f.HostFiles.Freshness != ""},
-		{"entrypoint", len(f.Entrypoint) > 0},
-		{"mounts", len(f.Mounts) > 0},
-		{"devices", len(f.Devices) > 0},
-		{"hostname", f.Hostname != ""},
-		{"namespaces", f.Namespaces != Namespaces{}},
-		{"capabilities", len(f.Capabilities.Add)+len(f.Capabilities.Drop) > 0},
-		{"security", f.Security.NewPrivileges || f.Security.Seccomp != "" || len(f.Security.Mask)+len(f.Security.Unmask) > 0},
-		{"privileged", f.Privileged},
-		{"groups", len(f.Groups) > 0},
-		{"ulimits", len(f.Ulimits) > 0},
-		{"limits", f.Limits != Limits{}},
-		{"shm_size", f.ShmSize != ""},
-		{"writable_size", f.WritableSize != ""},
 	} {
 		if k.given {
 			return k.key

@@ -1,5 +1,7 @@
 package option
 
+import "path/filepath"
+
 // Common are the flags that say how images are started; flake-run, register and the hidden compile have them alike.
 type Common struct {
 	User          string   `short:"u" placeholder:"USER" help:"Run as this user of the image: a name or number, with :GROUP if wanted."`
@@ -12,12 +14,23 @@ type Common struct {
 	Engine        string   `enum:",direct,libcontainer" default:"" placeholder:"ENGINE" help:"How to start it: direct (default) or libcontainer."`
 	IDs           string   `name:"ids" enum:",single,range" default:"" placeholder:"IDS" help:"Ids of an ordinary user's start: single (his own), or range (those of /etc/subuid)."`
 	Nesting       bool     `help:"Let the app start flakes and other containers of its own."`
-	IncludeTar    []string `sep:"none" placeholder:"FILE" help:"Unpack this archive of the host on top of the images."`
-	IncludePath   []string `sep:"none" placeholder:"PATH" help:"Put this file or directory of the host on top of the images."`
+	IncludeTar    []string `sep:"none" placeholder:"FILE" help:"Unpack this archive of the host at / on top of the images; may be repeated."`
+	IncludePath   []string `sep:"none" placeholder:"PATH" help:"Put this file or directory of the host at its path on top of the images; may be repeated."`
 	HostPackage   []string `sep:"none" placeholder:"PACKAGE" help:"Show the files of this package of the host, with what they need (see --host-deps); may be repeated."`
 	HostDeps      string   `enum:",files,libs,packages" default:"" placeholder:"DEPS" help:"What comes along with --host-package: files (nothing), libs (default: libraries that the images lack), packages (all that the package needs)."`
 	IgnoreMissing bool     `name:"ignore-missing-packages" help:"Do without packages that images or --host-package ask for and the host lacks."`
 	Opt           List     `placeholder:"OPTION" help:"An option of podman create, such as \"--volume /srv:/srv\"; may be repeated."`
+}
+
+// Absolute makes the paths of the host absolute: what is kept must not depend on where it was said.
+func (c *Common) Absolute() {
+	for _, paths := range [][]string{c.IncludeTar, c.IncludePath} {
+		for n, path := range paths {
+			if abs, err := filepath.Abs(path); err == nil {
+				paths[n] = abs
+			}
+		}
+	}
 }
 
 // Words are the flags as arguments of a command that has them, in an order of their own: equal sets give equal words.

@@ -55,7 +55,7 @@ const (
 	// HostSys does it only where /sys is the host's.
 	HostSys = 8
 	// Trusted has overlayfs read root's attributes instead of users'.
-	Trusted = 16
+	Trusted = 32
 )
 
 // Kinds of links.
@@ -134,7 +134,8 @@ func (o *Ops) Exec(file string, args, env []string) {
 func (o *Ops) Scratch(fd int) { o.add(opScratch, []uint32{uint32(fd)}) }
 
 // Clone starts PID 1 in new namespaces (CLONE_NEW*) and gives its mounts the propagation (MS_*). All operations but
-// those above are for behind it.
+// those above are for behind it. Without CLONE_NEWPID it is no PID 1 but a process of the host's, which ends what the app
+// leaves behind all the same.
 func (o *Ops) Clone(namespaces, propagation uint32) {
 	o.add(opClone, []uint32{namespaces, propagation})
 }
@@ -311,6 +312,13 @@ func (o *Ops) Keyring() { o.add(opKeyring, nil) }
 
 // NoNewPrivs sets no_new_privs.
 func (o *Ops) NoNewPrivs() { o.add(opNoPrivs, nil) }
+
+// Filters load seccomp programs, in this order.
+func (o *Ops) Filters(programs [][]byte) {
+	for _, f := range programs {
+		o.b = record(o.b, opFilter, f)
+	}
+}
 
 // Run ends a list: what comes between the rights and the app. Its fields Stdio and OwnGroup have no meaning here.
 func (o *Ops) Run(p *Program) {

@@ -34,6 +34,8 @@ type Compiler struct {
 	Own func(ctx context.Context, r *plan.Range, layers []string) error
 	// LinkLibraries finds what files of host packages need besides. Nil: nothing is looked for.
 	LinkLibraries LinkLibraries
+	// Progress is told what takes time. Nil: nobody.
+	Progress func(text string)
 	// Fetch gets an image that is not stored. Nil means: a missing image is an error.
 	Fetch func(ctx context.Context, name string) (*rootfs.Image, error)
 }
@@ -78,6 +80,10 @@ type Result struct {
 
 // FromFlake turns a registration into a request.
 func FromFlake(name string, f *flake.Flake) (Request, error) {
+	f, err := flake.Effective(f)
+	if err != nil {
+		return Request{}, fmt.Errorf("flake %q: %w", name, err)
+	}
 	if key := f.Unsupported(); key != "" {
 		return Request{}, &UnsupportedError{Flake: name, Key: key}
 	}
@@ -112,21 +118,9 @@ func (c *Compiler) Flake(ctx context.Context, name string) (*Result, error) {
 	}
 	req.Checks = checks
 	if f.Container.Runtime.RunAs == "root" && c.Caller.UID != 0 {
-		return c.asRoot(name, f.Container.HostAppPath, checks)
+		return c.asRoot(name, file, f.Container.HostAppPath, checks)
 	}
 	return c.compileTo(ctx, req, filepath.Join(c.Store.PlansDir(), plan.FileName(name, c.Caller.Home)))
-}
-
-// asRoot makes the plan of a flake that only root starts: for anybody else it says no more than what to hand to sudo.
-func (c *Compiler) asRoot(name, link string, checks []plan.Check) (*Result, error) {
-	p := &plan.Plan{
-		Build: plan.Build, Kernel: plan.Kernel(), Name: name, Searched: c.Searched, Caller: uint32(c.Caller.UID),
-		Sudo: true, Entrypoint: []string{link}, Checks: checks,
-	}
-	if err := os.MkdirAll(c.Store.PlansDir(), 0o755); err != nil {
-		return nil, fmt.Errorf("make directory of plans: %w", err)
-	}
-	return &Result{Plan: p}, p.Write(filepath.Join(c.Store.PlansDir(), plan.FileName(name, c.Caller.Home)))
 }
 
 // AdHoc compiles a stack that nothing registers and writes its plan under the given file name.
@@ -176,7 +170,29 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 	if err := checkStack(req, images); err != nil {
 		return nil, err
 	}
-	layers, err := rootfs.TrimOpaque(unique(stackDirs(images)))
+	p := &plan.Plan{
+		Build: plan.Build, Kernel: plan.Kernel(), Name: req.Name, Writable: req.Writable, Store: c.Store.Root(), Cwd: "/",
+		PilotArguments: req.Flake.PilotArguments,
+	}
+	if err := keep(p, req); err != nil {
+		return nil, err
+	}
+	if p.Writable == "" {
+		p.Writable = plan.DefaultWritable(p.Kernel)
+	}
+	for _, i := range images {
+		p.Digests = append(p.Digests, i.Digest.String())
+	}
+	stack := mergeConfigs(images)
+	if err := c.ids(p, req, images, stack); err != nil {
+		return nil, err
+	}
+	p.Caller, p.User = uint32(c.Caller.UID), !c.Caller.Root() && p.Range == nil
+	includes, err := c.includes(ctx, p, req, images)
+	if err != nil {
+		return nil, err
+	}
+	layers, err := rootfs.TrimOpaque(includes.onTop(unique(stackDirs(images))))
 	if err != nil {
 		return nil, fmt.Errorf("open layers of %q: %w", req.Name, err)
 	}
@@ -185,38 +201,28 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 		return nil, fmt.Errorf("open layers of %q: %w", req.Name, err)
 	}
 	defer view.Close()
-
-	p := &plan.Plan{
-		Build: plan.Build, Kernel: plan.Kernel(), Name: req.Name, Writable: req.Writable, Store: c.Store.Root(), Cwd: "/",
-		PilotArguments: req.Flake.PilotArguments,
-	}
-	if p.Writable == "" {
-		p.Writable = plan.DefaultWritable(p.Kernel)
-	}
-	for _, i := range images {
-		p.Digests = append(p.Digests, i.Digest.String())
-	}
 	host, err := c.host(ctx, req, images, view)
 	if err != nil {
 		return nil, err
 	}
-	implied, err := impliedParents(images, layers, view)
+	implied, err := impliedParents(images, includes, layers, view)
 	if err != nil {
 		return nil, err
 	}
 	host.nodes = append(host.nodes, implied...)
-	stack := mergeConfigs(images)
 	if err := command(p, req, stack); err != nil {
 		return nil, err
+	}
+	if err := envFiles(p, req.Flake); err != nil {
+		return nil, fmt.Errorf("flake %q: %w", req.Name, err)
 	}
 	if err := c.checkTarget(p, req, view, host); err != nil {
 		return nil, err
 	}
-	if err := c.ids(p, req, images, stack); err != nil {
+	if err := c.identity(p, req, stack, view); err != nil {
 		return nil, err
 	}
-	p.Caller, p.User = uint32(c.Caller.UID), !c.Caller.Root() && p.Range == nil
-	if err := c.identity(p, req, stack, view); err != nil {
+	if err := c.groups(p, req, view); err != nil {
 		return nil, err
 	}
 	if err := checkRange(p, req); err != nil {
@@ -232,14 +238,14 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 	if err := c.basics(p, req.profile(), host, view); err != nil {
 		return nil, err
 	}
-	if err := c.shares(p, req, images, view); err != nil {
+	if err := c.shares(p, req, images, &restored{view, host.nodes}); err != nil {
 		return nil, err
 	}
-	if err := c.describe(p, req); err != nil {
+	if err := c.describeKept(p, req); err != nil {
 		return nil, err
 	}
 	// Last, since it writes: a refused request leaves nothing behind.
-	if err := c.place(p, host, layers, view); err != nil {
+	if err := c.place(p, req, host, layers, view); err != nil {
 		return nil, err
 	}
 	own, err := c.ownLayer(host.nodes, files, layers, view)
@@ -250,14 +256,25 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 		return nil, err
 	}
 	p.Lower = topFirst(layers, own)
-	p.Checks = slices.Concat(req.Checks, names, host.checks, c.rangeChecks(p, stack))
+	p.Checks = slices.Concat(p.Checks, req.Checks, names, includes.checks, host.checks, c.rangeChecks(p, stack))
 	if p.HostLayer != nil {
 		p.Checks = append(p.Checks, plan.NewCheck(p.HostLayer.Dir))
 	}
 	for _, dir := range p.Lower {
 		p.Checks = append(p.Checks, plan.NewCheck(dir))
 	}
+	p.Checks = once(p.Checks)
 	return &Result{Plan: p, Digests: digests, Host: host.report}, nil
+}
+
+// once leaves of several fingerprints of a path the first, which was taken before anything was read from there.
+func once(checks []plan.Check) []plan.Check {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(checks, func(c plan.Check) bool {
+		twice := seen[c.Path]
+		seen[c.Path] = true
+		return twice
+	})
 }
 
 // unique drops directories that come up twice (images that share layers with their base): each counts where it

@@ -53,3 +53,13 @@ func (e *StackError) Error() string { return fmt.Sprintf("flake %q: %s", e.Flake
 
 // Remedy implements the CLI's second line.
 func (e *StackError) Remedy() string { return e.Fix }
+
+// RunAsError says why an ordinary user can't start a flake as root.
+type RunAsError struct{ Flake, Reason, Fix string }
+
+func (e *RunAsError) Error() string {
+	return fmt.Sprintf("flake %q: runas: root: %s", e.Flake, e.Reason)
+}
+
+// Remedy implements the CLI's second line.
+func (e *RunAsError) Remedy() string { return e.Fix }

@@ -21,25 +21,44 @@ const minLayer = 12
 var dataDirs = []string{"/usr", "/opt"}
 
 // place decides how each host file is shown: through the host layer or by a mount of its own. Where the kernel can't do
-// the former, all are bound.
-func (c *Compiler) place(p *plan.Plan, host *hostFiles, layers []string, view *rootfs.View) error {
+// the former, all are bound, unless the flake insists.
+func (c *Compiler) place(p *plan.Plan, req Request, host *hostFiles, layers []string, view *rootfs.View) error {
 	if host.resolved == nil {
 		return nil
 	}
-	layer, binds, why := hostlink.Split(host.resolved, hostlink.LayerOptions{
+	opt := hostlink.LayerOptions{
 		Data: c.dataDirs(), Min: minLayer, Trusted: c.Caller.Root(), Edited: c.edited(host),
-	})
+	}
+	strategy := req.Flake.HostFiles.Strategy
+	switch strategy {
+	case "bind":
+		opt.Data = nil
+	case "layer":
+		opt.Min, opt.Edited = 1, nil
+	}
+	layer, binds, why := hostlink.Split(host.resolved, opt)
 	host.report.Bound = why
 	if layer != nil {
-		if err := c.hostLayer(p, host, layer, layers, view); err != nil {
+		if err := c.hostLayer(p, layer, layers, view); err != nil {
+			if strategy == "layer" {
+				return &StackError{Flake: req.Name, Reason: "host_files.strategy: layer: " + err.Error(), Fix: "leave host_files.strategy out"}
+			}
 			host.report.NoLayer = err.Error()
 			layer, binds = nil, host.resolved.Links
 		}
+	}
+	if layer != nil {
+		host.watchPackages() // sizes and modes are those of now: an update of packages has them looked at again
 	}
 	for _, l := range binds {
 		p.Links = append(p.Links, planLink(l))
 	}
 	host.addNodes(layer)
+	if req.Flake.HostFiles.Freshness == "strict" {
+		for _, l := range host.resolved.Links {
+			host.checks = append(host.checks, plan.NewCheck(l.Source))
+		}
+	}
 	return nil
 }
 
@@ -94,7 +113,7 @@ func (c *Compiler) dataDirs() []string {
 }
 
 // hostLayer writes the layer and tries it.
-func (c *Compiler) hostLayer(p *plan.Plan, host *hostFiles, layer *hostlink.HostLayer, layers []string, view *rootfs.View) error {
+func (c *Compiler) hostLayer(p *plan.Plan, layer *hostlink.HostLayer, layers []string, view *rootfs.View) error {
 	h := sha256.New()
 	fmt.Fprintf(h, "%q\n", layer.Data)
 	dir, err := c.derivedLayer(h, layer.Nodes, layers, view, func(string) error { return nil })
@@ -104,8 +123,6 @@ func (c *Compiler) hostLayer(p *plan.Plan, host *hostFiles, layer *hostlink.Host
 	if err := c.tryHostLayer(p, dir, layer, layers[0]); err != nil {
 		return err
 	}
-	// Sizes and modes are those of now: an update of packages has them looked at again.
-	host.watchPackages()
 	p.HostLayer = &plan.HostLayer{Dir: dir, Data: slices.Clone(layer.Data), Trusted: c.Caller.Root()}
 	return nil
 }
