@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/flake-launcher/flake-launcher/launcher/catalog"
 	"github.com/flake-launcher/flake-launcher/launcher/flake"
@@ -118,6 +119,12 @@ func (s *session) registered(f *flake.Flake, res *compile.Result) {
 	h := res.Host
 	if len(h.Linked)+len(h.Skipped) > 0 {
 		fmt.Fprintf(s.Err, "host files: %d linked, %d left out (noise, or not on this host)\n", len(h.Linked), len(h.Skipped))
+	}
+	if gone := h.MissingPackages(); len(gone) > 0 {
+		fmt.Fprintf(s.Err, "warning: the host lacks packages that were asked for: %s\n", strings.Join(gone, ", "))
+	}
+	for _, line := range h.Libraries.Missing {
+		fmt.Fprintf(s.Err, "warning: %s\n", line)
 	}
 	if n := len(h.Unreadable); n > 0 {
 		fmt.Fprintf(s.Err, "warning: %d files of the host are not yours to read, nor the app's: for example %s\n", n, h.Unreadable[0])
