@@ -138,9 +138,8 @@ func (l *linker) take(p *problem, entry string, h *found) bool {
 		return false
 	}
 	l.taken[name] = true
-	e := hostlink.Entry{UnsafePath: name, Line: len(l.entries) + 1}
-	l.entries, l.fresh = append(l.entries, e), append(l.fresh, e)
-	t := Taken{Need: p.need(), Line: e.Line, Path: name, Host: l.hostTree.source(entry), Why: p.why()}
+	l.fresh = append(l.fresh, hostlink.Entry{UnsafePath: name})
+	t := Taken{Need: p.need(), Line: len(l.taken), Path: name, Host: l.hostTree.source(entry), Why: p.why()}
 	if p.has != nil {
 		t.Has = p.has.path
 		t.Lost = lost(p.has.obj, h.obj)
@@ -160,10 +159,13 @@ func lost(was, is *object) []string {
 // clash says why the host's file can't be put at its place: the images have one there that belongs to another C library,
 // and its users would no longer start.
 func (l *linker) clash(p *problem, way []string, h *found) string {
-	libc := h.obj.familyOr("")
+	if p.kind != NeedLibrary || h.obj.family() == "" {
+		return ""
+	}
+	libc := h.obj.family()
 	for _, e := range way {
 		there := l.app.object(e)
-		if there == nil || there.source != "" || libc == "" {
+		if there == nil || there.source != "" {
 			continue
 		}
 		if other := there.obj.family(); other != "" && other != libc {
@@ -171,13 +173,6 @@ func (l *linker) clash(p *problem, way []string, h *found) string {
 		}
 	}
 	return ""
-}
-
-func (o *object) familyOr(other libc) libc {
-	if o == nil {
-		return other
-	}
-	return o.family()
 }
 
 // skip is why the file at the end of a way was not linked.

@@ -84,7 +84,6 @@ type linker struct {
 	hostTree  *hostTree
 
 	roots   []string
-	entries []hostlink.Entry
 	fresh   []hostlink.Entry // not laid yet
 	taken   map[string]bool  // paths of entries
 	skipped map[string]string
@@ -109,6 +108,7 @@ func newLinker(req Request) (*linker, error) {
 		req: req, appTree: app, hostTree: host, app: newSide(app, app.names), host: newSide(host, host.names),
 		taken: make(map[string]bool), skipped: make(map[string]string), nodes: make(map[string]hostlink.Node), shebangs: make(map[string]script),
 	}
+	l.host.conf = true
 	if req.Linked != nil {
 		app.lay(req.Linked.Links, req.Linked.Nodes)
 	}
@@ -267,15 +267,15 @@ func (l *linker) mayBeObject(place string) bool {
 func (l *linker) result() *Result {
 	r := &Result{}
 	l.hideVariants()
-	if len(l.entries) > 0 {
-		m := hostlink.Manifest{Entries: l.entries}
+	var m hostlink.Manifest
+	m.Entries, r.Report.Host = l.linked()
+	if len(m.Entries) > 0 {
 		r.Sources = []hostlink.Source{{Origin: SourceOrigin, Kind: SourceKind, Manifest: m}}
 	}
 	for _, n := range l.nodes {
 		r.Nodes = append(r.Nodes, n)
 	}
 	slices.SortFunc(r.Nodes, func(x, y hostlink.Node) int { return cmp.Compare(x.Path, y.Path) })
-	r.Report.Host = l.fromHost
 	for _, u := range l.used {
 		r.Report.Used = append(r.Report.Used, u)
 	}
@@ -284,6 +284,21 @@ func (l *linker) result() *Result {
 	})
 	r.Report.Missing = sortedMissing(l.missing)
 	return r
+}
+
+// linked are the entries without those that are never linked, which are among what is missing, and numbered anew.
+func (l *linker) linked() (entries []hostlink.Entry, taken []Taken) {
+	for _, t := range l.fromHost {
+		if l.skipped[t.Path] != "" {
+			continue
+		}
+		if t.Line > 0 {
+			t.Line = len(entries) + 1
+			entries = append(entries, hostlink.Entry{UnsafePath: t.Path, Line: t.Line})
+		}
+		taken = append(taken, t)
+	}
+	return entries, taken
 }
 
 func sortedMissing(set map[string]Missing) []Missing {

@@ -116,8 +116,9 @@ func (s *side) loader(interp string, o *object) *loader {
 	}
 	l.first = s.cache()
 	l.dirs = s.builtInDirs(l)
-	if len(l.dirs) > 0 {
-		l.lib = strings.TrimPrefix(l.dirs[0], "/")
+	l.lib = strings.TrimPrefix(l.dirs[0], "/")
+	if s.conf {
+		l.dirs = append(confDirs(s.tree, s.list), l.dirs...)
 	}
 	return l
 }

@@ -21,6 +21,8 @@ type side struct {
 	tree    tree
 	list    func(dir string) []string // names in a directory, sorted
 	objects map[string]*object        // by file; nil: no object
+	// conf has the directories of ld.so.conf searched, too. The loader itself looks only at what ldconfig made of it.
+	conf    bool
 	loaders map[loaderKey]*loader
 	cached  *map[string][]string
 	takes   int
