@@ -179,7 +179,7 @@ func (c *checker) run() error {
 		}
 	}
 	for _, f := range c.libraries {
-		if loaded[f.key()] {
+		if loaded[f.key()] || c.superseded(f) {
 			continue
 		}
 		c.start(f, false)
@@ -188,6 +188,16 @@ func (c *checker) run() error {
 		}
 	}
 	return nil
+}
+
+// superseded says whether a library of that name is found elsewhere: what the host's C library took the place of is still
+// there, by another name.
+func (c *checker) superseded(f *found) bool {
+	if f.obj.soname == "" {
+		return false
+	}
+	other := c.app.find(c.app.loaderOf(f.obj), f.obj.soname, nil)
+	return other != nil && other.key() != f.key()
 }
 
 func (c *checker) stopped() error {

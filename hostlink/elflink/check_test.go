@@ -25,6 +25,8 @@ func TestCheck(t *testing.T) {
 	w.img.write(t, "usr/lib/plugin.so", spec{needed: []string{"libhidden.so.1", "libc.so.6"}}.build())
 	w.img.write(t, "usr/lib/broken.so", spec{needed: []string{"libgone.so.1", "libc.so.6"}}.build())
 	w.img.write(t, "usr/bin/covered", spec{interp: interp64, needed: []string{"libno.so.1"}}.build())
+	// Nobody loads this by its own name, and what it needs is gone.
+	w.img.write(t, multiarch+"/libm-2.31.so", spec{soname: "libm.so.6", needed: []string{"libc.so.6"}, needs: needsOf("libc.so.6", "GLIBC_OLD")}.build())
 	w.host.write(t, "usr/bin/host", spec{interp: interp64, needed: []string{"libabsent.so", "libc.so.6"}}.build())
 	plan := &hostlink.Plan{
 		Links: []hostlink.Link{{Source: w.host.at("usr/bin/host"), Target: "/usr/bin/host", Kind: hostlink.KindFile}},

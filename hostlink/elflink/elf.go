@@ -61,6 +61,7 @@ func (o *object) lacks(versions []string) []string {
 			out = append(out, v)
 		}
 	}
+	slices.Sort(out)
 	return out
 }
 

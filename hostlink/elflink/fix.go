@@ -153,7 +153,7 @@ func lost(was, is *object) []string {
 	if was == nil || is == nil || len(is.defs) == 0 {
 		return nil
 	}
-	return slices.DeleteFunc(is.lacks(was.defs), func(v string) bool { return v == was.soname })
+	return slices.DeleteFunc(is.lacks(was.defs), func(v string) bool { return v == was.soname || v == "GLIBC_PRIVATE" })
 }
 
 // clash says why the host's file can't be put at its place: the images have one there that belongs to another C library,

@@ -252,3 +252,36 @@ func TestRunPaths(t *testing.T) {
 		})
 	}
 }
+
+// TestLost: the host's library has what is needed, but not all that programs of the images may need.
+func TestLost(t *testing.T) {
+	w := newWorld(t)
+	w.debian(w.img, 31)
+	w.debian(w.host, 36)
+	w.lib(w.img, multiarch, "libz.so.1", spec{defs: []string{"Z_1", "Z_FEDORA"}})
+	w.lib(w.host, multiarch, "libz.so.1", spec{defs: []string{"Z_1", "Z_2"}})
+	w.program("usr/bin/tool", spec{needed: []string{"libz.so.1"}, needs: []versionNeed{{"libz.so.1", []string{"Z_2"}}, {"libc.so.6", []string{"GLIBC_2.36"}}}})
+	r, _ := w.link()
+	lost := map[string][]string{}
+	for _, h := range r.Report.Host {
+		if len(h.Lost) > 0 {
+			lost[h.Name] = h.Lost
+		}
+	}
+	if diff := cmp.Diff(map[string][]string{"libz.so.1": {"Z_FEDORA"}}, lost); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestWarning(t *testing.T) {
+	var r Report
+	if r.Warning() != "" {
+		t.Errorf("%q", r.Warning())
+	}
+	for _, name := range []string{"a.so", "b.so", "c.so", "d.so"} {
+		r.Missing = append(r.Missing, Missing{Need: Need{File: "/x", Kind: NeedLibrary, Name: name}})
+	}
+	if got, want := r.Warning(), "4 needs of host files that neither images nor host satisfy: /x needs a.so; /x needs b.so; /x needs c.so; 1 more"; got != want {
+		t.Errorf("%q", got)
+	}
+}
