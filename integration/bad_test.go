@@ -297,15 +297,3 @@ func testBadRegistrations(t *testing.T, by fixture.Caller) {
 	}
 	s.MustApp("probe", "exit", "0")
 }
-
-func TestLaterFeaturesAreRefused(t *testing.T) { fixture.Each(t, testLaterFeaturesAreRefused) }
-
-func testLaterFeaturesAreRefused(t *testing.T, by fixture.Caller) {
-	s := started(t, by)
-	for _, args := range [][]string{
-		{"--instance", "x", "probe"},
-		{"--opt", "--memory 1g", "probe"},
-	} {
-		s.Refused(s.Run(args...))
-	}
-}

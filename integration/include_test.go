@@ -48,9 +48,9 @@ func testIncludeTar(t *testing.T, by fixture.Caller) {
 	one := archive(t, s, "one.tar", `file etc/origin data="one\n"`, `file lib/one data="l\n"`, `file usr/bin/setuid mode=4755 own=7:8 data="s\n"`,
 		`hard usr/bin/second to=usr/bin/setuid mode=4755 own=7:8`, `whiteout etc/base`, `link etc/link to=origin`, `file tmp/x data="t\n"`)
 	two := archive(t, s, "two.tar", `dir etc`, `file etc/origin data="two\n"`)
-	s.Register("both", "delta", "--base", "probe", "--target", "/bin/probe", "--include-tar", one, "--include-tar", two)
-	s.Register("turned", "delta", "--base", "probe", "--target", "/bin/probe", "--include-tar", two, "--include-tar", one)
-	s.Register("alone", "probe", "--target", "/bin/probe", "--include-tar", one)
+	s.Register("both", "delta", "--profile", "isolated", "--base", "probe", "--target", "/bin/probe", "--include-tar", one, "--include-tar", two)
+	s.Register("turned", "delta", "--profile", "isolated", "--base", "probe", "--target", "/bin/probe", "--include-tar", two, "--include-tar", one)
+	s.Register("alone", "probe", "--profile", "isolated", "--target", "/bin/probe", "--include-tar", one)
 	for name, want := range map[string]string{"both": "two\n", "turned": "one\n", "alone": "one\n"} {
 		app := func(args ...string) *fixture.Result { return s.App(name, args...) }
 		if res := app("cat", "/etc/link", "/usr/lib/one"); res.Stdout != want+"l\n" {
@@ -127,7 +127,7 @@ func testIncludePath(t *testing.T, by fixture.Caller) {
 	s := started(t, by)
 	dir, file := tree(t, s), filepath.Join(s.Tmp, "one file")
 	s.WriteFile(file, "single\n")
-	s.Register("tool", "probe", "--target", "/bin/probe", "--include-path", dir, "--include-path", file)
+	s.Register("tool", "probe", "--profile", "isolated", "--target", "/bin/probe", "--include-path", dir, "--include-path", file)
 	app := func(args ...string) *fixture.Result { return s.App("tool", args...) }
 	if res := app("cat", dir+"/link", dir+"/sub/hard", file); res.Stdout != "first\nfirst\nsingle\n" {
 		t.Errorf("%v", res)
@@ -140,7 +140,7 @@ func testIncludePath(t *testing.T, by fixture.Caller) {
 		t.Errorf("the host's file holds %q", b)
 	}
 	// A program that only an include has can be the target.
-	s.Register("script", "probe", "--target", dir+"/sub/tool", "--include-path", dir)
+	s.Register("script", "probe", "--profile", "isolated", "--target", dir+"/sub/tool", "--include-path", dir)
 	if res := s.App("script", "3"); res.Code != 3 && res.Code != 0 {
 		t.Errorf("%v", res)
 	}
@@ -154,7 +154,7 @@ func testIncludeChanged(t *testing.T, by fixture.Caller) {
 	base := layerCount(t, s)
 	dir := tree(t, s)
 	tarFile := archive(t, s, "a.tar", `dir etc`, `file etc/origin data="v1\n"`)
-	s.Register("tool", "probe", "--target", "/bin/probe", "--include-tar", tarFile, "--include-path", dir)
+	s.Register("tool", "probe", "--profile", "isolated", "--target", "/bin/probe", "--include-tar", tarFile, "--include-path", dir)
 	see := func(want string) {
 		t.Helper()
 		if res := s.App("tool", "cat", "/etc/origin", dir+"/file", dir+"/sub/hard"); res.Stdout != want || res.Stderr != "" {
@@ -211,8 +211,8 @@ func testIncludeIsSharedAndCollected(t *testing.T, by fixture.Caller) {
 	base := layerCount(t, s)
 	dir := tree(t, s)
 	tarFile := archive(t, s, "a.tar", `dir etc`, `file etc/origin data="v1\n"`)
-	s.Register("one", "probe", "--target", "/bin/probe", "--include-tar", tarFile, "--include-path", dir)
-	s.Register("two", "probe", "--target", "/bin/probe", "--include-path", dir, "--include-tar", tarFile)
+	s.Register("one", "probe", "--profile", "isolated", "--target", "/bin/probe", "--include-tar", tarFile, "--include-path", dir)
+	s.Register("two", "probe", "--profile", "isolated", "--target", "/bin/probe", "--include-path", dir, "--include-tar", tarFile)
 	if got := layerCount(t, s); got != base+2 {
 		t.Errorf("two flakes with the same includes have %d layers of them", got-base)
 	}
@@ -225,7 +225,11 @@ func testIncludeIsSharedAndCollected(t *testing.T, by fixture.Caller) {
 	}
 	s.MustApp("two", "cat", dir+"/file")
 	// Without a plan nobody knows which of them it is: all stay.
-	if err := os.Remove(filepath.Join(s.Root, "plans", "two.plan")); err != nil {
+	plans, err := filepath.Glob(filepath.Join(s.Root, "plans", "two.*.plan"))
+	if err != nil || len(plans) != 1 {
+		t.Fatalf("plans %q, %v", plans, err)
+	}
+	if err := os.Remove(plans[0]); err != nil {
 		t.Fatal(err)
 	}
 	s.MustCtl("gc")
@@ -245,7 +249,7 @@ func testIncludeIsSharedAndCollected(t *testing.T, by fixture.Caller) {
 	img := fixture.Delta(t, "same")
 	img.Layers = append(img.Layers[:0], layer)
 	s.Load(img)
-	s.Register("same", "same", "--base", "probe", "--target", "/bin/probe", "--include-tar", archive(t, s, "same.tar", "dir .", `dir etc`, `file etc/origin data="same\n"`))
+	s.Register("same", "same", "--profile", "isolated", "--base", "probe", "--target", "/bin/probe", "--include-tar", archive(t, s, "same.tar", "dir .", `dir etc`, `file etc/origin data="same\n"`))
 	s.MustCtl("remove", "same")
 	if res := s.MustRun("--base", "probe", "same", "/bin/probe", "cat", "/etc/origin"); res.Stdout != "same\n" {
 		t.Errorf("%v", res)
@@ -287,7 +291,7 @@ func TestIncludeOfRootsFlake(t *testing.T) {
 	}
 	system.Mkdir(filepath.Join(system.Tmp, "open"))
 	tarFile := archive(t, system, "open/a.tar", `dir etc`, `file etc/origin data="tar\n"`)
-	system.Register("tool", "probe", "--target", "/bin/probe", "--include-path", filepath.Join(secret, "file"), "--include-tar", tarFile)
+	system.Register("tool", "probe", "--profile", "isolated", "--target", "/bin/probe", "--include-path", filepath.Join(secret, "file"), "--include-tar", tarFile)
 	link := system.Link("tool")
 	if err := os.Remove(link); err != nil {
 		t.Fatal(err)

@@ -1,10 +1,13 @@
 package launcher
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/flake-launcher/flake-launcher/launcher/instance"
 )
 
 // The variables by which a caller speaks to the launcher, and not to the app. They are gone from the environment once
@@ -83,18 +86,18 @@ func (p Pilot) environ() (env []string) {
 
 // environmentPilot takes FLAKE_INSTANCE and FLAKE_OPTIONS out of this process's environment.
 func environmentPilot() (Pilot, error) {
-	instance, options := os.Getenv(envInstance), os.Getenv(envOptions)
-	if instance != "" || options != "" {
+	name, options := os.Getenv(envInstance), os.Getenv(envOptions)
+	if name != "" || options != "" {
 		_ = os.Unsetenv(envInstance)
 		_ = os.Unsetenv(envOptions)
 	}
-	return parsePilot(instance, options)
+	return parsePilot(name, options)
 }
 
-func parsePilot(instance, options string) (Pilot, error) {
-	p := Pilot{Instance: instance}
-	if instance != "" {
-		if err := CheckInstance(instance); err != nil {
+func parsePilot(name, options string) (Pilot, error) {
+	p := Pilot{Instance: name}
+	if name != "" {
+		if err := instance.CheckName(name); err != nil {
 			return Pilot{}, fmt.Errorf("%s: %w", envInstance, err)
 		}
 	}
@@ -108,15 +111,15 @@ func parsePilot(instance, options string) (Pilot, error) {
 
 // takePilot takes flake-pilot's words off the arguments, wherever they stand: @NAME is the instance, of which the first
 // one counts, %NAME or %NAME:VALUE an option. Of a word that begins with @@ or %% one mark is removed, and the rest is
-// the app's. It returns *PilotError, *InstanceError.
+// the app's. It returns *PilotError, *instance.NameError.
 func takePilot(args []string) (rest []string, p Pilot, err error) {
 	for _, arg := range args {
 		switch {
 		case strings.HasPrefix(arg, "@@"), strings.HasPrefix(arg, "%%"):
 			rest = append(rest, arg[1:])
 		case strings.HasPrefix(arg, "@"):
-			if err := CheckInstance(arg[1:]); err != nil {
-				return nil, Pilot{}, fmt.Errorf("argument %q: %w", clipWord(arg), err)
+			if err := instance.CheckName(arg[1:]); err != nil {
+				return nil, Pilot{}, &markedError{arg, err}
 			}
 			if p.Instance == "" {
 				p.Instance = arg[1:]
@@ -147,6 +150,25 @@ func knownWords(mark string) string {
 	return strings.Join(names, ", ")
 }
 
+// markedError says that a word with a mark names no instance; it may have been meant for the app.
+type markedError struct {
+	word string
+	err  error
+}
+
+func (e *markedError) Error() string { return fmt.Sprintf("argument %q: %v", clipWord(e.word), e.err) }
+func (e *markedError) Unwrap() error { return e.err }
+
+// Remedy implements the CLI's second line.
+func (e *markedError) Remedy() string {
+	fix := "name an instance"
+	var r interface{ Remedy() string }
+	if errors.As(e.err, &r) {
+		fix = r.Remedy()
+	}
+	return fix + "; where @ names instances, @@ begins a word of the app's"
+}
+
 // clipWord keeps a message short whatever a caller passes.
 func clipWord(s string) string {
 	if len(s) > 80 {
@@ -164,34 +186,6 @@ func (e *PilotError) Error() string {
 
 // Remedy implements the CLI's second line.
 func (e *PilotError) Remedy() string { return e.Fix }
-
-// maxInstance is the longest name of an instance.
-const maxInstance = 64
-
-// CheckInstance refuses the name of an instance that could not be part of a file's name. It takes what flake-pilot takes,
-// and dots.
-func CheckInstance(name string) error {
-	alnum := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
-	}
-	odd := func(r rune) bool { return !alnum(r) && !strings.ContainsRune("_-=.@", r) }
-	if name == "" || len(name) > maxInstance || !alnum(rune(name[0])) || strings.ContainsFunc(name, odd) {
-		return &InstanceError{name}
-	}
-	return nil
-}
-
-// InstanceError refuses the name of an instance.
-type InstanceError struct{ Name string }
-
-func (e *InstanceError) Error() string {
-	return fmt.Sprintf("%q is no name of an instance", clipWord(e.Name))
-}
-
-// Remedy implements the CLI's second line.
-func (e *InstanceError) Remedy() string {
-	return fmt.Sprintf("take up to %d letters, digits and characters of \"_-=.@\", a letter or digit first; where @ names instances, @@ begins a word of the app's", maxInstance)
-}
 
 // progressWord is what flake-ctl compile has to be told of the progress that is asked for. Whether arguments count is
 // the flake's to say, which only the compiler has read by then.

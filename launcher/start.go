@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/flake-launcher/flake-launcher/launcher/plan"
 	"github.com/flake-launcher/flake-launcher/nsexec"
 	"github.com/flake-launcher/flake-launcher/rootfs"
@@ -32,13 +34,9 @@ func start(argv []string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	candidates := names(argv[0], executedFile)
-	if len(candidates) == 0 {
+	name := l.name(argv[0])
+	if name == "" {
 		return "", &NoNameError{}
-	}
-	name, err := l.choose(candidates)
-	if err != nil {
-		return candidates[0], err
 	}
 	ask, err := environmentPilot()
 	if err != nil {
@@ -75,20 +73,26 @@ func newLauncher() (*launcher, error) {
 	return &launcher{root: root, plans: filepath.Join(root, "plans"), searched: plan.SearchDirs(os.Getenv)}, nil
 }
 
-// choose picks the first candidate that has a plan or a registration. Only one candidate is not looked at: the
-// compiler will say what is wrong with it.
-func (l *launcher) choose(candidates []string) (string, error) {
-	if len(candidates) == 1 {
-		return candidates[0], nil
+// name is the flake that is meant: the first candidate that has a plan or a registration. Where the likeliest one has a
+// plan nothing else is looked at; without any the compiler will say what is wrong with the likeliest.
+func (l *launcher) name(argv0 string) string {
+	if likely := names(argv0, func() string { return "" }); len(likely) == 1 {
+		if unix.Access(filepath.Join(l.plans, plan.FileName(likely[0], os.Getenv("HOME"))), unix.F_OK) == nil {
+			return likely[0]
+		}
+	}
+	candidates := names(argv0, executedFile)
+	if len(candidates) == 0 {
+		return ""
 	}
 	for _, c := range candidates {
 		for _, dir := range l.searched {
 			if _, err := os.Lstat(filepath.Join(dir, c+".yaml")); err == nil {
-				return c, nil
+				return c
 			}
 		}
 	}
-	return candidates[0], nil
+	return candidates[0]
 }
 
 // launch executes the plan, which it has compiled first if need be. speaker begins messages. ask is what the caller
@@ -113,6 +117,11 @@ func (l *launcher) launch(speaker, planFile string, compile []string, v plan.Inv
 	if p.Sudo {
 		return execSudo(p, v, ask.environ())
 	}
+	return l.execute(speaker, p, f, v, ask)
+}
+
+// execute replaces the process by the engine that the plan asks for.
+func (l *launcher) execute(speaker string, p *plan.Plan, f *os.File, v plan.Invocation, ask Pilot) (err error) {
 	if p.PilotArguments {
 		var more Pilot
 		if v.Args, more, err = takePilot(v.Args); err != nil {
@@ -124,6 +133,13 @@ func (l *launcher) launch(speaker, planFile string, compile []string, v plan.Inv
 	p.Adjust(v)
 	if argv := p.Argv(v); len(argv) == 0 || argv[0] == "" {
 		return &NoCommandError{Name: p.Name}
+	}
+	if p.Kept != "" {
+		k := Keeping{Instance: ask.Instance, Remove: ask.Remove}
+		if speaker == AdHocFlake {
+			k.Flake = AdHocFlake
+		}
+		return startKept(speaker, p, v, k)
 	}
 	if p.Engine == plan.EngineDirect {
 		return execDirect(speaker, p, v)

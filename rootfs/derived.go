@@ -1,8 +1,14 @@
 package rootfs
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Directories of the store that others fill.
@@ -43,3 +49,33 @@ func (s *Store) WriteInclude(name string, data []byte) error {
 	}
 	return nil
 }
+
+// RetireInstance takes a kept instance out of its place at once, and then removes all of it; a crash in between leaves
+// work for [Store.SweepTemp]. Where that can't be done (no space for a temporary directory, instances on a file system
+// of their own) it is removed in its place. name is that of its directory, whose lock and processes are the caller's
+// business. An absent one is success.
+func (s *Store) RetireInstance(name string) (err error) {
+	if name == "" || name == "." || name == ".." || strings.ContainsRune(name, '/') {
+		return fmt.Errorf("retire instance %q: %w", name, ErrBadName)
+	}
+	path := s.path(instancesDir, name)
+	t, err := s.Temp("old-instance")
+	if err != nil {
+		return s.RemoveTree(path)
+	}
+	defer func() { err = errors.Join(err, t.Close()) }()
+	err = os.Rename(path, filepath.Join(t.Dir(), "i"))
+	switch {
+	case err == nil, errors.Is(err, fs.ErrNotExist):
+		return nil
+	case errors.Is(err, unix.EXDEV):
+		return s.RemoveTree(path)
+	}
+	return fmt.Errorf("retire instance: %w", err)
+}
+
+// systemFilesDir holds one file for each script of an image that was run, see launcher/plan/compile.
+const systemFilesDir = "systemfiles"
+
+// SystemFilesDir is where it is kept what images' scripts have printed. It is made by its first writer.
+func (s *Store) SystemFilesDir() string { return s.path(systemFilesDir) }

@@ -32,6 +32,8 @@ test|newuidmap|uidmap|shadow-utils|shadow|shadow|shadow-uidmap
 test|sudo|sudo|sudo|sudo|sudo|sudo
 test|setpriv|util-linux|util-linux|util-linux|util-linux|setpriv
 test|ldd|libc-bin|glibc-common|glibc|glibc|musl-utils
+test|rpm|rpm|rpm|rpm|rpm-tools|rpm
+test|rpmbuild|rpm|rpm-build|rpm-build|rpm-tools|rpm
 test|zsh|zsh|zsh|zsh|zsh|zsh
 test|fish|fish|fish|fish|fish|fish
 test|/usr/share/bash-completion/bash_completion|bash-completion|bash-completion|bash-completion|bash-completion|bash-completion
@@ -39,6 +41,7 @@ lint|aarch64-linux-gnu-gcc|gcc-aarch64-linux-gnu|gcc-aarch64-linux-gnu|cross-aar
 lint|/usr/aarch64-linux-gnu/include/stdlib.h|libc6-dev-arm64-cross|-|-|aarch64-linux-gnu-glibc|-
 real|debootstrap|debootstrap|debootstrap|debootstrap|debootstrap|debootstrap
 real|docker-registry|docker-registry|-|distribution-registry|-|docker-registry
+real|zypper|zypper|zypper|zypper|-|zypper
 vm|qemu-system-x86_64|qemu-system-x86|qemu-system-x86-core|qemu-x86|qemu-system-x86|qemu-system-x86_64
 vm|xz|xz-utils|xz|xz|xz|xz
 bench|debootstrap|debootstrap|debootstrap|debootstrap|debootstrap|debootstrap
@@ -46,6 +49,8 @@ bench|docker-registry|docker-registry|-|distribution-registry|-|docker-registry
 bench|bwrap|bubblewrap|bubblewrap|bubblewrap|bubblewrap|bubblewrap
 bench|crun|crun|crun|crun|crun|crun
 bench|runc|runc|runc|runc|runc|runc
+bench|rsync|rsync|rsync|rsync|rsync|rsync
+bench|newuidmap|uidmap|shadow-utils|shadow|shadow|shadow-uidmap
 bench|podman|podman|podman|podman|podman|podman
 '
 
@@ -150,7 +155,7 @@ apt_install() {
 		policy=/usr/sbin/policy-rc.d
 	fi
 	# shellcheck disable=SC2086 # a list of packages
-	set -- apt-get install -q -y --no-install-recommends -o Acquire::Retries=2 $packages
+	set -- apt-get install -q -y --no-install-recommends -o Acquire::Retries=2 -o DPkg::Lock::Timeout=300 $packages
 	if apt-get install -s -q $packages >/dev/null 2>&1 && run "$@"; then return 0; fi
 	say "refreshing the package lists (apt-get update)"
 	run apt-get update -q -o Acquire::Retries=2 || return 1

@@ -49,6 +49,9 @@ var commands = map[string]func(args []string) int{
 	"look":   look,
 	"rename": rename,
 	"mkdir":  mkdir,
+	"fill":   fill,
+	"crowd":  crowd,
+	"size":   size,
 }
 
 // main runs the command named by the first argument, or by argv[0] if that names one.
@@ -276,6 +279,29 @@ func wait(args []string) int {
 	}
 }
 
+// size prints `ROWSxCOLUMNS` of the terminal at standard input, and again whenever it changes, until a line comes.
+func size([]string) int {
+	changed := make(chan os.Signal, 4)
+	signal.Notify(changed, syscall.SIGWINCH)
+	typed := make(chan bool)
+	go func() {
+		_, _ = bufio.NewReader(os.Stdin).ReadString('\n')
+		close(typed)
+	}()
+	for {
+		var w [4]uint16
+		if _, _, err := syscall.Syscall(syscall.SYS_IOCTL, 0, syscall.TIOCGWINSZ, uintptr(unsafe.Pointer(&w))); err != 0 {
+			return complain(err)
+		}
+		fmt.Printf("%dx%d\n", w[0], w[1])
+		select {
+		case <-changed:
+		case <-typed:
+			return 5
+		}
+	}
+}
+
 // orphan leaves a child behind and ends; the child holds no pipe of ours.
 func orphan([]string) int {
 	cmd := exec.Command("/proc/self/exe", "wait")
@@ -366,6 +392,39 @@ func look([]string) int {
 		}
 		fmt.Println(in.Text(), fmt.Sprintf("%o %d:%d %d %d %q %s", st.Mode, st.Uid, st.Gid, size, st.Mtim.Sec, link, content))
 	}
+	return 0
+}
+
+// fill takes so many MiB of memory and prints their number.
+func fill(args []string) int {
+	n, err := strconv.Atoi(args[0])
+	if err != nil {
+		return complain(err)
+	}
+	all := make([][]byte, n)
+	for i := range all {
+		all[i] = make([]byte, 1<<20)
+		for at := 0; at < 1<<20; at += 4096 {
+			all[i][at] = 1
+		}
+	}
+	fmt.Println(len(all))
+	return 0
+}
+
+// crowd starts so many processes, as far as it can, and prints whether it could.
+func crowd(args []string) int {
+	n, err := strconv.Atoi(args[0])
+	if err != nil {
+		return complain(err)
+	}
+	for range n {
+		if err := exec.Command("/proc/self/exe", "wait").Start(); err != nil {
+			fmt.Println(errors.Is(err, syscall.EAGAIN))
+			return 0
+		}
+	}
+	fmt.Println("all")
 	return 0
 }
 

@@ -90,6 +90,33 @@ func TestCwd(t *testing.T) {
 	}
 }
 
+// What is mounted below the current directory is not hidden by it.
+func TestMountsBelowCwd(t *testing.T) {
+	root := place(t, "p", "data")
+	p := &plan.Plan{ShareCwd: true, Binds: []plan.Bind{{Source: root + "/data", Target: "/data"}, {Source: root + "/data", Target: root + "/p/data"}, {Target: root + "/p/t", Tmpfs: "mode=0700"}}}
+	m, err := at(t, p, root+"/p", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Bind{{Source: root + "/data", Target: "/data"}, {Source: root + "/p", Target: root + "/p"}, {Source: root + "/data", Target: root + "/p/data"}, {Target: root + "/p/t", Tmpfs: "mode=0700"}}
+	if d := cmp.Diff(want, m.Binds); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestCwdByAVariable(t *testing.T) {
+	p := &plan.Plan{Cwd: "%DIR/../w", CwdVars: true}
+	if m, err := at(t, p, t.TempDir(), map[string]string{"DIR": "/a"}); err != nil || m.Cwd.Path != "/w" || !m.Cwd.Make {
+		t.Errorf("%+v, %v", m, err)
+	}
+	for _, vars := range []map[string]string{nil, {"DIR": "relative"}} {
+		var cwd *CwdError
+		if _, err := at(t, p, t.TempDir(), vars); !errorAs(err, &cwd) {
+			t.Errorf("%v: got %v", vars, err)
+		}
+	}
+}
+
 func TestCwdOfTheImage(t *testing.T) {
 	m, err := at(t, &plan.Plan{Cwd: "/work"}, t.TempDir(), nil)
 	if err != nil || m.Cwd != (Cwd{Path: "/work", Make: true}) || m.PWD() != "" || len(m.Binds) > 0 {
@@ -115,12 +142,17 @@ func TestDeletedCwd(t *testing.T) {
 
 func TestBindsOfTheMoment(t *testing.T) {
 	root := place(t, "a", "sock")
+	if err := os.Symlink("a", root+"/link"); err != nil {
+		t.Fatal(err)
+	}
 	vars := map[string]string{"DIR": root, "REL": "a", "SYS": "/usr"}
 	for behaviour, test := range map[string]struct {
 		bind plan.Bind
 		want []Bind
 		fail bool
 	}{
+		"a tmpfs by a variable":      {plan.Bind{Target: "%DIR/t", Tmpfs: "mode=0700", NoExec: true}, []Bind{{Target: root + "/t", Tmpfs: "mode=0700", NoExec: true}}, false},
+		"by a symlink":               {plan.Bind{Source: root + "/link", Target: "/a"}, []Bind{{Source: root + "/a", Target: "/a"}}, false},
 		"plain":                      {plan.Bind{Source: root + "/a", Target: "/a", ReadOnly: true}, []Bind{{Source: root + "/a", Target: "/a", ReadOnly: true}}, false},
 		"by a variable":              {plan.Bind{Source: "%DIR/a", Target: "%DIR/a"}, []Bind{{Source: root + "/a", Target: root + "/a"}}, false},
 		"not clean":                  {plan.Bind{Source: "%DIR/../" + filepath.Base(root) + "/a", Target: "/x"}, []Bind{{Source: root + "/a", Target: "/x"}}, false},
@@ -166,7 +198,10 @@ func TestProtect(t *testing.T) {
 		"below one of them":  {[]Bind{self(ours[0]+"/plans", false)}, []Bind{self(ours[0]+"/plans", true)}},
 		"under another name": {[]Bind{{Source: "/home/u/.config", Target: "/conf"}}, []Bind{{Source: "/home/u/.config", Target: "/conf"}, {Source: ours[1], Target: "/conf/flakes", ReadOnly: true}}},
 		"the same place twice": {[]Bind{self("/home/u/.config", false), self("/home/u/.config", false)}, []Bind{
-			self("/home/u/.config", false), self("/home/u/.config", false), self(ours[1], true),
+			self("/home/u/.config", false), self(ours[1], true), self("/home/u/.config", false), self(ours[1], true),
+		}},
+		"below what covers it": {[]Bind{self("/home/u/.config", false), {Target: "/home/u/.config/flakes", Tmpfs: "mode=0700"}}, []Bind{
+			self("/home/u/.config", false), self(ours[1], true), {Target: "/home/u/.config/flakes", Tmpfs: "mode=0700"},
 		}},
 	} {
 		t.Run(behaviour, func(t *testing.T) {

@@ -188,7 +188,7 @@ func (m *Moment) seed(p *plan.Plan) error {
 	}
 	m.Symlinks = nil
 	for _, b := range m.Binds {
-		if s.has(b.Target) || covered(m.Binds, b) {
+		if s.has(b.Target) || covered(m.Binds, b) || within(b.Target, "/dev") {
 			continue
 		}
 		dir := true

@@ -36,6 +36,10 @@ func Run(job Job) (nsexec.Status, error) {
 		return nsexec.Status{}, err
 	}
 	for _, b := range job.Binds {
+		if b.Tmpfs != "" {
+			desc.AddTmpfs(b.Target, b.Tmpfs, b.ReadOnly, b.NoExec)
+			continue
+		}
 		desc.AddBind(b.Source, b.Target, b.ReadOnly, b.Devices)
 	}
 	if err := privateMounts(); err != nil {

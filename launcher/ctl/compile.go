@@ -22,9 +22,11 @@ type compileCmd struct {
 	AdHoc bool     `name:"ad-hoc"`
 	Base  string   `name:"base"`
 	Layer []string `sep:"none"`
-	Name  string   `arg:""`
 	// Progress shows what is done where there is no terminal: "yes", or "pilot" if the flake takes pilot arguments.
 	Progress string `enum:",yes,pilot" default:""`
+	// Resume keeps the container.
+	Resume bool
+	Name   string `arg:""`
 
 	option.Common
 }
@@ -58,6 +60,7 @@ func (c *compileCmd) run(ctx context.Context, s *session) error {
 		return err
 	}
 	f := &flake.Flake{Container: flake.Container{Name: c.Name, BaseContainer: c.Base, Layers: c.Layer}}
+	f.Container.Runtime.Resume = c.Resume
 	describe(c.Common, f)
 	req, err := compile.FromFlake(c.Name, f)
 	if err != nil {
@@ -65,6 +68,9 @@ func (c *compileCmd) run(ctx context.Context, s *session) error {
 	}
 	req.AdHoc = true
 	a := launcher.AdHoc{Base: c.Base, Layers: c.Layer, Image: c.Name, Flags: c.Words()}
+	if c.Resume {
+		a.Instance = "any" // all instances of a stack share a plan
+	}
 	_, err = cat.Compiler.AdHoc(ctx, req, a.FileName())
 	return err
 }

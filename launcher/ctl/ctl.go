@@ -42,6 +42,8 @@ type grammar struct {
 	Remove   removeCmd   `cmd:"" help:"Remove flakes, or an image with all that only it needs."`
 	Import   importCmd   `cmd:"" help:"Take over what is registered with flake-pilot, or give it back."`
 	GC       gcCmd       `cmd:"" name:"gc" help:"Delete what nothing needs any more."`
+	Show     showCmd     `cmd:"" help:"List the kept instances of flakes."`
+	Reset    resetCmd    `cmd:"" help:"End a kept instance and remove what was written in it."`
 	Compile  compileCmd  `cmd:"" hidden:""`
 	Ranges   rangesCmd   `cmd:"" hidden:""`
 	Podman   podmanCmd   `cmd:"" hidden:"" help:"Old spellings, as flake-pilot has them."`

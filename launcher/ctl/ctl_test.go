@@ -53,7 +53,6 @@ func TestUsage(t *testing.T) {
 		"remove nothing":          {[]string{"remove"}, 2, "either flakes or --container"},
 		"remove both":             {[]string{"remove", "a", "--container", "b"}, 2, "either flakes or --container"},
 		"force without container": {[]string{"remove", "a", "--force"}, 2, "--force goes with --container"},
-		"later: resume":           {[]string{"register", "--container", "x", "--app", "/x", "--resume"}, 1, "--resume is not supported"},
 		"unknown image":           {[]string{"register", "--container", "x", "--app", "/x"}, 1, "not in the store"},
 		"import two directories":  {[]string{"import", "/a", "/b"}, 2, "one directory"},
 		"undo a dry run":          {[]string{"import", "--undo", "--dry-run"}, 2, "--undo goes with"},

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 
-	"github.com/flake-launcher/flake-launcher/launcher"
 	"github.com/flake-launcher/flake-launcher/launcher/catalog"
 	"github.com/flake-launcher/flake-launcher/launcher/flake"
 	"github.com/flake-launcher/flake-launcher/launcher/option"
@@ -28,8 +28,8 @@ type registerCmd struct {
 
 	CheckHostDependencies bool `aliases:"check_host_dependencies" help:"Link the host files that the image asks for though it has no base."`
 
-	Resume bool `hidden:""`
-	Attach bool `hidden:""`
+	Resume bool `help:"Keep the container: further calls run in it, and what they write stays (see reset)."`
+	Attach bool `help:"Keep the container and its app in a terminal of its own: a further call comes back to it."`
 
 	option.Common
 }
@@ -38,19 +38,10 @@ func (registerCmd) Help() string {
 	return `Example:
 
   flake-ctl register --container aws --base basepython --app /usr/local/bin/aws --target /usr/bin/aws
-  flake-ctl register --container alpine --app /usr/local/bin/alpine-sh --target / --pull`
-}
+  flake-ctl register --container alpine --app /usr/local/bin/alpine-sh --target / --pull
+  flake-ctl register --container joe --app /usr/local/bin/joe --opt "--volume %HOME:%HOME" --opt "--net host"
 
-// laterOption refuses what a later version builds.
-func (c *registerCmd) laterOption() error {
-	for flag, given := range map[string]bool{
-		"--resume": c.Resume, "--attach": c.Attach,
-	} {
-		if given {
-			return &launcher.LaterError{Option: flag}
-		}
-	}
-	return nil
+--opt takes the options of podman create that flake-pilot's registrations have; the README has a table of them.`
 }
 
 func (c *registerCmd) flake() *flake.Flake {
@@ -63,14 +54,15 @@ func (c *registerCmd) flake() *flake.Flake {
 		Name: c.Container, BaseContainer: c.Base, Layers: c.Layer, HostAppPath: c.App, TargetAppPath: target,
 		CheckHostDependencies: c.CheckHostDependencies,
 	}
+	f.Container.Runtime.Resume, f.Container.Runtime.Attach = c.Resume, c.Attach
 	describe(c.Common, f)
 	return f
 }
 
 // Run registers, or with --info prints.
 func (c *registerCmd) Run(ctx context.Context, s *session) error {
-	if err := c.laterOption(); err != nil {
-		return err
+	if c.Resume && c.Attach {
+		return usageError{errors.New("--resume and --attach exclude each other")}
 	}
 	if len(c.Layer) > 0 && c.Base == "" {
 		return usageError{errors.New("--layer needs a --base")}
@@ -122,6 +114,12 @@ func (s *session) registered(f *flake.Flake, res *compile.Result) {
 	h := res.Host
 	if len(h.Linked)+len(h.Skipped) > 0 {
 		fmt.Fprintf(s.Err, "host files: %d linked, %d left out (noise, or not on this host)\n", len(h.Linked), len(h.Skipped))
+	}
+	if gone := h.MissingPackages(); len(gone) > 0 {
+		fmt.Fprintf(s.Err, "warning: the host lacks packages that were asked for: %s\n", strings.Join(gone, ", "))
+	}
+	for _, line := range h.Libraries.Missing {
+		fmt.Fprintf(s.Err, "warning: %s\n", line)
 	}
 	if n := len(h.Unreadable); n > 0 {
 		fmt.Fprintf(s.Err, "warning: %d files of the host are not yours to read, nor the app's: for example %s\n", n, h.Unreadable[0])

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/flake-launcher/flake-launcher/launcher/catalog"
+	"github.com/flake-launcher/flake-launcher/launcher/instance"
 	"github.com/flake-launcher/flake-launcher/rootfs"
 	"github.com/flake-launcher/flake-launcher/rootfs/gc"
 	"github.com/flake-launcher/flake-launcher/rootfs/pull"
@@ -193,10 +195,33 @@ func roots(cat *catalog.Catalog) (gc.Roots, error) {
 		return gc.Roots{}, err
 	}
 	out.Layers = includes.Needed
+	// What was written over images is of no use without them, whether it runs or not.
+	kept, err := instance.List(cat.Compiler.Store.Root())
+	if err != nil {
+		return gc.Roots{}, err
+	}
+	for _, e := range kept {
+		if e.Err != nil && e.Config == nil {
+			return gc.Roots{}, fmt.Errorf("read what kept instance %s needs: %w", e.Name, e.Err)
+		}
+		if e.Config == nil {
+			continue
+		}
+		for _, d := range e.Config.Digests {
+			// Under the flake's name where that pins it anyway.
+			if d := digest.Digest(d); !slices.Contains(out.Flakes[d], e.Flake) {
+				out.Flakes[d] = append(out.Flakes[d], e.Name.String())
+			}
+		}
+	}
 	return out, nil
 }
 
 func (s *session) collect(ctx context.Context, store *rootfs.Store, cat *catalog.Catalog, dry bool) error {
+	// First, since they keep images.
+	if err := s.sweepInstances(store, dry); err != nil {
+		return err
+	}
 	pinned, err := roots(cat)
 	if err != nil {
 		return err

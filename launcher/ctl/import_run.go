@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/flake-launcher/flake-launcher/launcher/catalog"
+	"github.com/flake-launcher/flake-launcher/launcher/flake"
 	"github.com/flake-launcher/flake-launcher/launcher/importing"
 	"github.com/flake-launcher/flake-launcher/rootfs"
 )
@@ -87,7 +88,7 @@ func (r *importRun) take(ctx context.Context, reg importing.Registration, report
 func (r *importRun) facts() importing.Facts {
 	return importing.Facts{
 		Ordinary: !r.privileged, Pull: r.Pull, Link: importing.LinkAt, Image: r.image,
-		Effective: nil, // podman's options as keys: the flakes that have some are refused until this is there
+		Effective: flake.Effective,
 	}
 }
 

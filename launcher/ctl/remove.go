@@ -24,7 +24,8 @@ func (removeCmd) Help() string {
   flake-ctl remove aws
   flake-ctl remove --container basepython
 
-A file that register --force had moved away comes back.`
+A file that register --force had moved away comes back. Kept instances of the flakes end, and what was written in them
+is removed.`
 }
 
 // Run removes flakes or an image.
@@ -85,6 +86,9 @@ func (s *session) removeFlakes(cat *catalog.Catalog, apps []string) error {
 			continue
 		}
 		fmt.Fprintf(s.Err, "removed %s\n", name)
+		if err := s.resetFlake(cat.Compiler.Store, name); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	if len(errs) == 1 {
 		return errs[0]
@@ -105,6 +109,12 @@ func (s *session) removeImage(ctx context.Context, store *rootfs.Store, cat *cat
 		return err
 	}
 	if force && len(pinned.Flakes[d]) > 0 {
+		if err := s.resetImage(store, d.String()); err != nil {
+			return err
+		}
+		if pinned, err = roots(cat); err != nil {
+			return err
+		}
 		if err := s.removeFlakes(cat, pinned.Flakes[d]); err != nil {
 			return err
 		}
@@ -149,5 +159,5 @@ type UsedError struct{ *gc.PinnedError }
 
 // Remedy implements the CLI's second line.
 func (e *UsedError) Remedy() string {
-	return "remove these flakes first, or --force to remove them together with the image"
+	return "remove these flakes first (kept instances by flake-ctl reset), or --force to remove them together with the image"
 }

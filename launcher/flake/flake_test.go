@@ -120,7 +120,7 @@ container:
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !f.OwnEntrypoint() || f.Unsupported() != "container.runtime.podman" {
+	if !f.OwnEntrypoint() || f.Unsupported() != "" {
 		t.Errorf("got %+v, unsupported %q", f, f.Unsupported())
 	}
 }

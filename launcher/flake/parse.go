@@ -37,6 +37,7 @@ type SyntaxError struct {
 	File string
 	Line int // 0 when the mistake belongs to the whole file
 	Msg  string
+	Fix  string // what to do about it, where that is more than to correct the file
 }
 
 func (e *SyntaxError) Error() string {
@@ -48,6 +49,9 @@ func (e *SyntaxError) Error() string {
 
 // Remedy implements the CLI's second line.
 func (e *SyntaxError) Remedy() string {
+	if e.Fix != "" {
+		return e.Fix
+	}
 	return "correct the file, or register the flake again with --force"
 }
 

@@ -1,6 +1,7 @@
 package flake
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -81,6 +82,16 @@ func (f *Flake) validate(file string, top *yaml.Node) error {
 	default:
 		return fail(fmt.Sprintf("network is %q, not host or none", f.Network), "network")
 	}
+	switch f.HostFiles.Deps {
+	case "", "files", "libs", "packages":
+	default:
+		return fail(fmt.Sprintf("host_files.deps is %q, not files, libs or packages", f.HostFiles.Deps), "host_files", "deps")
+	}
+	for _, name := range f.HostSystem {
+		if !isPackage(name) {
+			return fail(fmt.Sprintf("hostsystem: %q is no name of a package", name), "hostsystem")
+		}
+	}
 	switch f.HostFiles.Freshness {
 	case "", "default", "strict":
 	default:
@@ -98,10 +109,26 @@ func (f *Flake) validate(file string, top *yaml.Node) error {
 			}
 		}
 	}
-	if f.Workdir != "" && !path.IsAbs(f.Workdir) {
-		return fail("workdir must be absolute", "workdir")
+	return f.validateOptions(fail)
+}
+
+// validateOptions is about podman's options and the keys that they stand for.
+func (f *Flake) validateOptions(fail func(msg string, keys ...string) error) error {
+	_, err := Effective(f)
+	var ke *KeyError
+	if !errors.As(err, &ke) {
+		return err
 	}
-	return nil
+	keys := strings.Split(ke.Key, ".")
+	if strings.HasPrefix(ke.Key, "option ") {
+		keys = []string{"container", "runtime", "podman"}
+	}
+	err = fail(ke.Error(), keys...)
+	var se *SyntaxError
+	if errors.As(err, &se) {
+		se.Fix = ke.Fix
+	}
+	return err
 }
 
 // Unsupported names the first key of the flake whose feature this version does not have yet, so that it is
@@ -111,31 +138,19 @@ func (f *Flake) Unsupported() string {
 		key   string
 		given bool
 	}{
-		{"container.runtime.resume", f.Container.Runtime.Resume},
-		{"container.runtime.attach", f.Container.Runtime.Attach},
-		{"container.runtime.podman", len(f.Container.Runtime.Podman) > 0},
-		{"hostsystem", len(f.HostSystem) > 0},
-		{"host_files.ignore_missing", f.HostFiles.IgnoreMissing},
 		{"host_files.follow_links", f.HostFiles.FollowLinks != nil},
-		{"entrypoint", len(f.Entrypoint) > 0},
-		{"mounts", len(f.Mounts) > 0},
-		{"devices", len(f.Devices) > 0},
-		{"hostname", f.Hostname != ""},
-		{"namespaces", f.Namespaces != Namespaces{}},
-		{"capabilities", len(f.Capabilities.Add)+len(f.Capabilities.Drop) > 0},
-		{"security", f.Security.NewPrivileges || f.Security.Seccomp != "" || len(f.Security.Mask)+len(f.Security.Unmask) > 0},
-		{"privileged", f.Privileged},
-		{"groups", len(f.Groups) > 0},
-		{"ulimits", len(f.Ulimits) > 0},
-		{"limits", f.Limits != Limits{}},
-		{"shm_size", f.ShmSize != ""},
-		{"writable_size", f.WritableSize != ""},
 	} {
 		if k.given {
 			return k.key
 		}
 	}
 	return ""
+}
+
+// isPackage takes what names of packages are made of, an architecture behind a colon or a dot included.
+func isPackage(name string) bool {
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
+	return name != "" && len(name) < 256 && strings.Trim(name, letters+"+-.:") == "" && strings.Trim(name[:1], letters) == "" && !strings.Contains(name, "..")
 }
 
 // planted reports whether somebody other than root and the caller may have written the file.

@@ -29,7 +29,7 @@ type Facts struct {
 	Pull  bool
 	Image func(name string) Image
 	Link  func(path string) Link
-	// Effective is the flake with podman's options as keys of ours; nil where there is no such thing yet.
+	// Effective is the flake with podman's options as keys of ours (flake.Effective); nil leaves them alone.
 	Effective func(*flake.Flake) (*flake.Flake, error)
 }
 

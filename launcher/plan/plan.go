@@ -67,13 +67,16 @@ type Plan struct {
 	Deny []string
 	Set  []string
 	// Cwd and the identity are those inside the container.
-	Cwd    string
+	Cwd string
+	// CwdVars says that %NAME in Cwd is a variable of the caller.
+	CwdVars bool
+
 	UID    uint32
 	GID    uint32
 	Groups []uint32
 
-	// Binds are what the caller shares that depends on the moment of the start, in this order, below all other mounts of
-	// the description. ShareCwd adds the directory he is in, and has the app start there.
+	// Binds are what the caller shares that depends on the moment of the start, over all mounts of the description, in this
+	// order but that none hides a place within its own. ShareCwd adds the directory he is in, and has the app start there.
 	Binds    []Bind
 	ShareCwd bool
 	// Foreign says that a layer belongs to another user than the start maps: its directories can't be written to.
@@ -145,6 +148,9 @@ type Bind struct {
 	ReadOnly, Optional bool
 	// Devices keeps device nodes in it working.
 	Devices bool
+	// Tmpfs makes an empty file system with these options ("mode=01777") instead, which has no Source; NoExec is for it.
+	Tmpfs  string
+	NoExec bool
 }
 
 // Copy is a host file to copy. Source may be missing: then there is none. Target is canonical inside.

@@ -8,6 +8,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/flake-launcher/flake-launcher/launcher"
+	"github.com/flake-launcher/flake-launcher/launcher/instance"
 	"github.com/flake-launcher/flake-launcher/launcher/option"
 	"github.com/flake-launcher/flake-launcher/launcher/plan"
 )
@@ -21,7 +22,7 @@ type grammar struct {
 
 	option.Common
 
-	Instance string `hidden:""`
+	Instance *string `placeholder:"NAME" help:"Keep the container under that name, and run in it if it is there."`
 
 	// Words are the image and what belongs to the app. One argument, for kong would take flags between two.
 	Words []string `arg:"" optional:"" passthrough:"" name:"image [command]" help:"The image, then a command and its arguments instead of the image's own."`
@@ -112,12 +113,18 @@ func parse(args []string, stdout, stderr io.Writer) (*launcher.AdHoc, error) {
 	}
 	g.Writable = g.writable()
 	g.Absolute()
-	return &launcher.AdHoc{Base: g.Base, Layers: g.Layer, Image: g.Words[0], Flags: g.Common.Words(), Env: g.Env, Command: command}, nil
+	inst := ""
+	if g.Instance != nil {
+		inst = *g.Instance
+	}
+	return &launcher.AdHoc{Instance: inst, Base: g.Base, Layers: g.Layer, Image: g.Words[0], Flags: g.Common.Words(), Env: g.Env, Command: command}, nil
 }
 
 func (g *grammar) check() error {
-	if g.Instance != "" {
-		return &launcher.LaterError{Option: "--instance"}
+	if g.Instance != nil {
+		if err := instance.CheckName(*g.Instance); err != nil {
+			return err
+		}
 	}
 	for _, kv := range g.Env {
 		if name, _, _ := strings.Cut(kv, "="); name == "" {

@@ -27,6 +27,7 @@ func TestParse(t *testing.T) {
 		"the default writable is plain": {[]string{"--writable", plan.DefaultWritable(plan.Kernel()), "i"}, launcher.AdHoc{Image: "i"}},
 		"flags come in one order": {[]string{"--share=/b", "--opt", "-v /x:/x", "--share", "/a,c", "--profile", "isolated", "i"}, launcher.AdHoc{
 			Flags: []string{"--profile=isolated", "--share=/b", "--share=/a,c", "--opt=-v /x:/x"}, Image: "i"}},
+		"instance":             {[]string{"--instance", "n", "i"}, launcher.AdHoc{Image: "i", Instance: "n"}},
 		"empty arguments stay": {[]string{"i", "c", "", " "}, launcher.AdHoc{Image: "i", Command: []string{"c", "", " "}}},
 	}
 	for name, tc := range tests {
@@ -56,7 +57,8 @@ func TestParseRefuses(t *testing.T) {
 		"layer, no base":    {[]string{"--layer", "l", "i"}, "--layer needs a --base"},
 		"bad writable":      {[]string{"--writable", "ram", "i"}, "--writable"},
 		"nameless variable": {[]string{"-e", "=x", "i"}, "a name is missing"},
-		"instance":          {[]string{"--instance", "n", "i"}, "--instance is not supported"},
+		"instance":          {[]string{"--instance", "n/m", "i"}, "instance name"},
+		"nameless instance": {[]string{"--instance", "", "i"}, "instance name"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

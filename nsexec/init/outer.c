@@ -21,6 +21,7 @@
 #endif
 
 static int scratch = -1;
+int join_lock = -1;
 
 void set_scratch(int fd)
 {
@@ -228,14 +229,14 @@ static void give_terminal_back(int status)
 }
 
 /* End as the app did, so that a shell sees what it would have seen of the app; the core dump was the app's. */
-static void leave(int status) __attribute__((noreturn));
-static void leave(int status)
+void leave(int status)
 {
 	struct rlimit none = {0, 0};
 	int sig = WTERMSIG(status);
 
 	remove_scratch();
 	give_terminal_back(status);
+	run_after();
 	if (WIFEXITED(status))
 		_exit(WEXITSTATUS(status));
 	setrlimit(RLIMIT_CORE, &none);
@@ -301,6 +302,15 @@ static void stop(int pipe, int sig)
 	fcntl(pipe, F_SETFL, 0);
 }
 
+/* Don't keep the caller's pipes open: a reader waits for their end. */
+static void leave_stdio(void)
+{
+	close(0);
+	close(1);
+	close(2);
+	close_preserved();
+}
+
 static void watch(pid_t pid1, int pipe, int signals)
 {
 	struct pollfd p[2] = {{pipe, POLLIN, 0}, {signals, POLLIN, 0}};
@@ -319,6 +329,13 @@ static void watch(pid_t pid1, int pipe, int signals)
 		n = read(pipe, &r, sizeof(r));
 		if (n != sizeof(r))
 			break;
+		if (r.kind == KIND_STARTED && again)
+			leave_stdio();
+		if (r.kind == KIND_FAILED && again && r.op == OP_AGAIN) {
+			if (!instance_ends())
+				die(STAGE_FORK, r.value);
+			start_again(pid1);
+		}
 		if (r.kind == KIND_STOPPED) {
 			stop(pipe, r.value);
 		} else if (r.kind == KIND_FAILED && !decided) {
@@ -339,37 +356,47 @@ static void watch(pid_t pid1, int pipe, int signals)
 	leave(status);
 }
 
-/* Returns in PID 1 only. */
-void do_clone(char *p, char *end)
+/* Forks a process into new namespaces, or none, and watches it till the end. Returns in that process only. */
+void leave_behind(uint32_t op, unsigned long namespaces)
 {
-	uint32_t flags = number(OP_CLONE, &p, end), propagation = number(OP_CLONE, &p, end);
 	uint64_t all = ~0ULL;
 	int fds[2], signals;
 	pid_t pid;
 
 	if (pipe2(fds, O_CLOEXEC) != 0)
-		die(OP_CLONE, errno);
+		die(op, errno);
 	signals = syscall(SYS_signalfd4, -1, &all, sizeof(all), O_CLOEXEC | O_NONBLOCK);
 	if (signals < 0)
-		die(OP_CLONE, errno);
+		die(op, errno);
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	note_terminal();
-	pid = syscall(SYS_clone, (unsigned long)flags | SIGCHLD, 0UL, 0UL, 0UL, 0UL);
+	pid = syscall(SYS_clone, namespaces | SIGCHLD, 0UL, 0UL, 0UL, 0UL);
 	if (pid < 0)
-		die(OP_CLONE, errno);
+		die(op, errno);
 	if (pid > 0) {
 		close(fds[1]);
-		/* Don't keep the caller's pipes open: a reader waits for their end. */
-		close(0);
-		close(1);
-		close(2);
-		close_preserved();
+		if (holding)
+			guard(pid, fds[0], signals);
+		close(join_lock);
+		if (after)
+			complaints = fcntl(2, F_DUPFD_CLOEXEC, 3);
+		if (!again)
+			leave_stdio();
 		watch(pid, fds[0], signals);
 	}
 	is_outer = 0;
 	close(fds[0]);
 	close(signals);
 	status_fd = fds[1];
+}
+
+/* Returns in PID 1 only. */
+void do_clone(char *p, char *end)
+{
+	uint32_t flags = number(OP_CLONE, &p, end), propagation = number(OP_CLONE, &p, end);
+
+	leave_behind(OP_CLONE, flags);
+	host_pids = !(flags & NEWPID);
 	prctl(PR_SET_NAME, "flake-init", 0, 0, 0);
 	if (syscall(SYS_mount, NULL, "/", NULL, (unsigned long)propagation, NULL) != 0)
 		die_at(OP_CLONE, errno, "detach mount namespace", NULL, NULL);

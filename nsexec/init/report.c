@@ -60,7 +60,7 @@ static const struct {
 	{ELOOP, "too many levels of symbolic links"}, {EPROTO, "protocol error"},
 	{EOVERFLOW, "value too large for defined data type"}, {ELIBBAD, "accessing a corrupted shared library"},
 	{EUSERS, "too many users"}, {EOPNOTSUPP, "operation not supported"}, {ESTALE, "stale file handle"},
-	{EDQUOT, "disk quota exceeded"},
+	{EDQUOT, "disk quota exceeded"}, {EPIPE, "broken pipe"},
 };
 
 static void add_error(struct lines *l, int err)
@@ -159,6 +159,30 @@ static const char *remedy(uint32_t op, int err)
 		if (err == EPERM && own_userns)
 			return "run outside of other containers, or give the outer one `nesting: true`";
 		break;
+	case OP_RLIMIT:
+		if (err == EPERM)
+			return "ask for no more than the hard limit that you have yourself (`ulimit -Ha`), or run as root";
+		break;
+	case OP_BIND:
+		if (err == ENOENT)
+			return "make what is missing on the host, or take the option out";
+		break;
+	case OP_CAPS:
+		if (err == EPERM)
+			return "leave out capabilities that you don't have yourself";
+		break;
+	case OP_HOLD:
+		return err == EBUSY ? "end it with `flake-ctl reset`: something of it is still running" : "start it again; the kernel's log may tell more";
+	case OP_JOIN:
+		if (err == EPERM)
+			return "end it with `flake-ctl reset`, or start it as who started it first, with CAP_SYS_PTRACE if that is root";
+		return "start it again: the instance has ended meanwhile";
+	case OP_ATTACH:
+		return "call it again, to come back or to start it again; another instance has a terminal of its own";
+	case OP_GRAFT:
+		if (err == EACCES || err == EOVERFLOW || err == EROFS)
+			return "start it in a directory that the instance has, or end the instance first (flake-ctl reset)";
+		break;
 	case OP_CWD:
 		return "change to another directory, or name one that the image has with workdir: (--workdir)";
 	}
@@ -203,6 +227,8 @@ void die(uint32_t op, int err)
 		[OP_RLIMIT] = "set a resource limit", [OP_CAPS] = "set capabilities", [OP_IDS] = "set user and groups",
 		[OP_KEYRING] = "leave the caller's keyring", [OP_RANGE] = "map the range of ids", [OP_EXEC] = "execute a program",
 		[OP_PRESERVE] = "keep descriptors", [OP_LINKS] = "mount host layer",
+		[OP_HOLD] = "keep an instance", [OP_KEEP] = "stay in the container", [OP_JOIN] = "enter the kept instance",
+		[OP_SERVE] = "run it in a terminal of its own", [OP_ATTACH] = "come to the app's terminal",
 	};
 
 	die_at(op, err, op < sizeof(what) / sizeof(*what) && what[op] ? what[op] : "set up the container", NULL, NULL);

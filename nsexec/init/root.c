@@ -19,6 +19,7 @@ int base = -1; /* directory that holds upper/, work/ and root/ */
 static int upper = -1;
 static int links = -1; /* the host layer: host files as an overlay of their own, topmost of the lower layers */
 static struct upper how;
+static int kept; /* the upper may have been used before */
 static mode_t callers_umask;
 
 static int fs_string(int fs, const char *key, const char *value)
@@ -34,6 +35,39 @@ static int make(int dir, const char *name, mode_t mode)
 		return -1;
 	fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	return fd;
+}
+
+/* Mode and owner of the root are those of a layer, in so far as they mean something here. */
+static void like_layer(int fd, struct stat st)
+{
+	/* The owner of a store that is not the caller's has no number here. The caller stands in, who may not write. */
+	if (own_userns == OWN_SINGLE && st.st_uid != geteuid())
+		st.st_mode &= ~0222;
+	else if (own_userns != OWN_SINGLE && (st.st_uid != 0 || st.st_gid != 0) && fchown(fd, st.st_uid, st.st_gid) != 0 && errno != EINVAL)
+		die(OP_UPPER, errno);
+	if (fchmod(fd, st.st_mode & 07777) != 0)
+		die(OP_UPPER, errno);
+}
+
+/* The upper of an earlier start is taken as it is; a new one appears whole, whenever a start is cut short. */
+static int make_upper(const struct stat *like)
+{
+	int fd;
+
+	if (!kept) {
+		fd = make(base, "upper", 0700);
+		if (fd >= 0)
+			like_layer(fd, *like);
+		return fd;
+	}
+	fd = openat(base, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd >= 0 || errno != ENOENT)
+		return fd;
+	fd = make(base, "upper.new", 0700);
+	if (fd < 0)
+		return fd;
+	like_layer(fd, *like);
+	return renameat(base, "upper.new", base, "upper") == 0 ? fd : -1;
 }
 
 static void mount_tmpfs(void)
@@ -63,7 +97,7 @@ static void mount_tmpfs(void)
  */
 static int reopen(uint32_t op, int fd, const char *path)
 {
-	int again = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int again = openat(AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct stat a, b;
 
 	if (again < 0 || fstat(fd, &a) != 0 || fstat(again, &b) != 0)
@@ -96,29 +130,24 @@ void do_upper(char *p, char *end)
 	p += sizeof(how);
 	path = text(OP_UPPER, &p, end);
 	callers_umask = umask(0); /* modes are meant as they are given */
+	if (how.kind == UPPER_KEPT)
+		how.kind = UPPER_DISK, kept = 1;
 	if (how.kind == UPPER_DISK)
 		base = reopen(OP_UPPER, how.scratch, path);
 	else
 		mount_tmpfs();
 	if (fstat(how.like, &st) != 0)
 		die(OP_UPPER, errno);
-	upper = make(base, "upper", 0700);
+	upper = make_upper(&st);
 	work = make(base, "work", 0700);
-	if (upper < 0 || work < 0 || mkdirat(base, "root", 0700) != 0)
-		die(OP_UPPER, errno);
-	/* The owner of a store that is not the caller's has no number here. The caller stands in, who may not write. */
-	if (own_userns == OWN_SINGLE && st.st_uid != geteuid())
-		st.st_mode &= ~0222;
-	else if (own_userns != OWN_SINGLE && (st.st_uid != 0 || st.st_gid != 0) && fchown(upper, st.st_uid, st.st_gid) != 0 && errno != EINVAL)
-		die(OP_UPPER, errno);
-	if (fchmod(upper, st.st_mode & 07777) != 0)
+	if (upper < 0 || work < 0 || (mkdirat(base, "root", 0700) != 0 && !(kept && errno == EEXIST)))
 		die(OP_UPPER, errno);
 	if (how.kind != UPPER_NONE)
 		probe_xattr(work);
 	close(work);
 }
 
-/* The directory of the upper that holds path's last component; *name is that. It has to be there. */
+/* The directory of the upper that holds path's last component; *name is that. It has to be there; -1 in a kept upper. */
 static int upper_parent(uint32_t op, char *path, const char **name)
 {
 	char *slash = strrchr(path, '/');
@@ -130,7 +159,8 @@ static int upper_parent(uint32_t op, char *path, const char **name)
 	*slash = '\0';
 	parent = resolve(upper, path, O_RDONLY | O_DIRECTORY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
 	*slash = '/';
-	if (parent < 0)
+	/* In a kept upper the app may have made something else of it since. */
+	if (parent < 0 && !(kept && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)))
 		die_at(op, errno, "make", path, NULL);
 	return parent;
 }
@@ -153,6 +183,8 @@ void do_seed(char *p, char *end)
 	const char *name;
 	int parent = upper_parent(OP_SEED, path, &name), ok;
 
+	if (parent < 0)
+		return;
 	if (S_ISLNK(mode))
 		ok = symlinkat(to, parent, name);
 	else if (S_ISREG(mode))
@@ -180,7 +212,7 @@ void do_copy(char *p, char *end)
 {
 	uint32_t mode = number(OP_COPY, &p, end), uid = number(OP_COPY, &p, end), gid = number(OP_COPY, &p, end);
 	char *source = text(OP_COPY, &p, end), *path = text(OP_COPY, &p, end), b[16384];
-	int from = open(source, O_RDONLY | O_NONBLOCK | O_CLOEXEC), to, parent;
+	int from = openat(AT_FDCWD, source, O_RDONLY | O_NONBLOCK | O_CLOEXEC), to, parent;
 	ssize_t n, all = 0;
 	const char *name;
 	struct stat st;
@@ -190,6 +222,10 @@ void do_copy(char *p, char *end)
 		return;
 	}
 	parent = upper_parent(OP_COPY, path, &name);
+	if (parent < 0) {
+		close(from);
+		return;
+	}
 	to = openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 	if (to < 0 && errno != EEXIST)
 		die_at(OP_COPY, errno, "make", path, NULL);
@@ -380,6 +416,25 @@ void do_overlay(char *p, char *end)
 	if (point < 0 || syscall(NR_move_mount, root, "", point, "", MOVE_BOTH_EMPTY) != 0)
 		die(OP_OVERLAY, errno);
 	close(point);
+}
+
+/*
+ * The host itself is the root: all of it, as it is mounted now, read-only. What has to differ is mounted over it. It is
+ * a copy of the mounts, so the host's own stay as they are.
+ */
+void do_host(char *p, char *end)
+{
+	const char *path = text(OP_HOST, &p, end);
+
+	if (is_outer || root >= 0)
+		die(OP_HOST, EPROTO);
+	callers_umask = umask(0);
+	root = syscall(NR_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | O_CLOEXEC | AT_RECURSIVE_);
+	if (root < 0 || set_attrs(root, ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV, 1) != 0)
+		die_at(OP_HOST, errno, "show the host read-only:", path, NULL);
+	if (syscall(NR_move_mount, root, "", AT_FDCWD, "/", MOVE_FROM_EMPTY) != 0)
+		die_at(OP_HOST, errno, "show the host read-only:", path, NULL);
+	how.kind = UPPER_DISK; /* no tmpfs lies over the root */
 }
 
 /* What was the root, and what is mounted over it, goes away with the old one. No descriptor of the host's is left. */

@@ -32,6 +32,8 @@ type Compiler struct {
 	Protect []string
 	// Own makes layers of Store that files have their images' owners in, by way of a range of ids. Nil: there is no way.
 	Own func(ctx context.Context, r *plan.Range, layers []string) error
+	// LinkLibraries finds what files of host packages need besides. Nil: nothing is looked for.
+	LinkLibraries LinkLibraries
 	// Progress is told what takes time. Nil: nobody.
 	Progress func(text string)
 	// Fetch gets an image that is not stored. Nil means: a missing image is an error.
@@ -78,6 +80,10 @@ type Result struct {
 
 // FromFlake turns a registration into a request.
 func FromFlake(name string, f *flake.Flake) (Request, error) {
+	f, err := flake.Effective(f)
+	if err != nil {
+		return Request{}, fmt.Errorf("flake %q: %w", name, err)
+	}
 	if key := f.Unsupported(); key != "" {
 		return Request{}, &UnsupportedError{Flake: name, Key: key}
 	}
@@ -168,6 +174,9 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 		Build: plan.Build, Kernel: plan.Kernel(), Name: req.Name, Writable: req.Writable, Store: c.Store.Root(), Cwd: "/",
 		PilotArguments: req.Flake.PilotArguments,
 	}
+	if err := keep(p, req); err != nil {
+		return nil, err
+	}
 	if p.Writable == "" {
 		p.Writable = plan.DefaultWritable(p.Kernel)
 	}
@@ -192,7 +201,7 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 		return nil, fmt.Errorf("open layers of %q: %w", req.Name, err)
 	}
 	defer view.Close()
-	host, err := c.host(req, images, view)
+	host, err := c.host(ctx, req, images, view)
 	if err != nil {
 		return nil, err
 	}
@@ -204,10 +213,16 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 	if err := command(p, req, stack); err != nil {
 		return nil, err
 	}
+	if err := envFiles(p, req.Flake); err != nil {
+		return nil, fmt.Errorf("flake %q: %w", req.Name, err)
+	}
 	if err := c.checkTarget(p, req, view, host); err != nil {
 		return nil, err
 	}
 	if err := c.identity(p, req, stack, view); err != nil {
+		return nil, err
+	}
+	if err := c.groups(p, req, view); err != nil {
 		return nil, err
 	}
 	if err := checkRange(p, req); err != nil {
@@ -223,10 +238,10 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 	if err := c.basics(p, req.profile(), host, view); err != nil {
 		return nil, err
 	}
-	if err := c.shares(p, req, images, view); err != nil {
+	if err := c.shares(p, req, images, &restored{view, host.nodes}); err != nil {
 		return nil, err
 	}
-	if err := c.describe(p, req); err != nil {
+	if err := c.describeKept(p, req); err != nil {
 		return nil, err
 	}
 	// Last, since it writes: a refused request leaves nothing behind.
@@ -241,14 +256,25 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 		return nil, err
 	}
 	p.Lower = topFirst(layers, own)
-	p.Checks = slices.Concat(req.Checks, names, includes.checks, host.checks, c.rangeChecks(p, stack))
+	p.Checks = slices.Concat(p.Checks, req.Checks, names, includes.checks, host.checks, c.rangeChecks(p, stack))
 	if p.HostLayer != nil {
 		p.Checks = append(p.Checks, plan.NewCheck(p.HostLayer.Dir))
 	}
 	for _, dir := range p.Lower {
 		p.Checks = append(p.Checks, plan.NewCheck(dir))
 	}
+	p.Checks = once(p.Checks)
 	return &Result{Plan: p, Digests: digests, Host: host.report}, nil
+}
+
+// once leaves of several fingerprints of a path the first, which was taken before anything was read from there.
+func once(checks []plan.Check) []plan.Check {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(checks, func(c plan.Check) bool {
+		twice := seen[c.Path]
+		seen[c.Path] = true
+		return twice
+	})
 }
 
 // unique drops directories that come up twice (images that share layers with their base): each counts where it
