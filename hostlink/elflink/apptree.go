@@ -45,6 +45,9 @@ func (a *appTree) lay(links []hostlink.Link, nodes []hostlink.Node) {
 			continue
 		}
 		a.over[path] = e
+		if e.kind != "" {
+			a.parents(path)
+		}
 	}
 	for _, l := range links {
 		e := entry{kind: l.Kind, mode: 0o755, source: l.Source}
@@ -55,6 +58,13 @@ func (a *appTree) lay(links []hostlink.Link, nodes []hostlink.Node) {
 		a.placed[l.Source] = l.Target
 	}
 	a.looks = looks{}
+}
+
+// parents are made by whoever makes the layer, where the images have none.
+func (a *appTree) parents(path string) {
+	for dir := dirOf(path); dir != "" && a.entry(dir).kind == ""; dir = dirOf(dir) {
+		a.over[dir] = entry{kind: hostlink.KindDir, mode: 0o755}
+	}
 }
 
 func trimSlash(path string) string {

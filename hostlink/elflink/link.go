@@ -11,11 +11,8 @@ import (
 	"github.com/flake-launcher/flake-launcher/hostlink"
 )
 
-// SourceKind is the kind of the manifest that [Link] makes, and SourceOrigin its origin in reports.
-const (
-	SourceKind   = "library"
-	SourceOrigin = "libraries"
-)
+// SourceOrigin is the origin of the manifest that [Link] makes, in reports.
+const SourceOrigin = "libraries"
 
 // Request is what [Link] works on.
 type Request struct {
@@ -73,6 +70,7 @@ func (r *Result) AddNodes(p *hostlink.Plan) {
 	}
 	p.Nodes = slices.DeleteFunc(p.Nodes, func(n hostlink.Node) bool { return ours[n.Path] })
 	p.Links = slices.DeleteFunc(p.Links, func(l hostlink.Link) bool { return ours[l.Target] })
+	p.Dangling = slices.DeleteFunc(p.Dangling, func(d hostlink.Dangling) bool { return ours[d.Path] })
 	p.Nodes = append(p.Nodes, r.Nodes...)
 	slices.SortFunc(p.Nodes, func(x, y hostlink.Node) int { return cmp.Compare(x.Path, y.Path) })
 }
@@ -152,7 +150,7 @@ func (l *linker) limit() error {
 
 // lay resolves the new entries over what is there, as they will be in the end.
 func (l *linker) lay() error {
-	src := hostlink.Source{Origin: SourceOrigin, Kind: SourceKind, Manifest: hostlink.Manifest{Entries: l.fresh}}
+	src := hostlink.Source{Origin: SourceOrigin, Kind: hostlink.SourceLibrary, Manifest: hostlink.Manifest{Entries: l.fresh}}
 	plan, err := hostlink.Resolve(hostlink.Request{
 		Sources: []hostlink.Source{src}, HostRoot: l.req.HostRoot, Image: l.appTree,
 		Provided: l.req.Provided, Keep: l.req.Keep, Drop: l.req.Drop,
@@ -270,7 +268,7 @@ func (l *linker) result() *Result {
 	var m hostlink.Manifest
 	m.Entries, r.Report.Host = l.linked()
 	if len(m.Entries) > 0 {
-		r.Sources = []hostlink.Source{{Origin: SourceOrigin, Kind: SourceKind, Manifest: m}}
+		r.Sources = []hostlink.Source{{Origin: SourceOrigin, Kind: hostlink.SourceLibrary, Manifest: m}}
 	}
 	for _, n := range l.nodes {
 		r.Nodes = append(r.Nodes, n)
@@ -286,10 +284,12 @@ func (l *linker) result() *Result {
 	return r
 }
 
-// linked are the entries without those that are never linked, which are among what is missing, and numbered anew.
+// linked are the entries, numbered anew, without those that are never linked, which are among what is missing, and those
+// that a node takes the place of.
 func (l *linker) linked() (entries []hostlink.Entry, taken []Taken) {
 	for _, t := range l.fromHost {
-		if l.skipped[t.Path] != "" {
+		at := join(follow(l.appTree, dirOf("/"+t.Path)).path, baseOf(t.Path))
+		if t.Line > 0 && (l.skipped[t.Path] != "" || l.nodes[at].Path != "") {
 			continue
 		}
 		if t.Line > 0 {

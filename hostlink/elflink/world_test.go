@@ -108,7 +108,7 @@ func (w *world) sources(more ...hostlink.Source) []hostlink.Source {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return append([]hostlink.Source{{Origin: "files", Kind: "package", Manifest: m}}, more...)
+	return append([]hostlink.Source{{Origin: "files", Kind: hostlink.SourcePackage, Manifest: m}}, more...)
 }
 
 func (w *world) resolve(sources []hostlink.Source) *hostlink.Plan {
