@@ -241,13 +241,17 @@ func fchmod(f *os.File, mode uint32) error {
 }
 
 // setXattr leaves overlayfs's own attributes alone, and does without those that
-// the file system or the caller's rights don't allow.
+// the file system or the caller's rights don't allow; so are ACLs that name
+// somebody whom the caller's user namespace does not have.
 func setXattr(f *os.File, name string, value []byte, privileged bool) error {
 	if strings.HasPrefix(name, "user.overlay.") || strings.HasPrefix(name, "trusted.overlay.") {
 		return nil
 	}
 	err := unix.Fsetxattr(int(f.Fd()), name, value, 0)
 	if err == unix.EOPNOTSUPP || err == unix.EPERM && !privileged { //nolint:errorlint // a bare errno
+		return nil
+	}
+	if err == unix.EINVAL && strings.HasPrefix(name, "system.posix_acl_") { //nolint:errorlint // a bare errno
 		return nil
 	}
 	return pathError("setxattr "+name, f.Name(), err)

@@ -30,12 +30,16 @@ func execDirect(speaker string, p *plan.Plan, v plan.Invocation) error {
 	}
 	d.Preserve = preserve
 	if p.Writable == plan.WritableDisk {
-		tmp, err := scratch(p.Store)
+		tmp, err := scratch(p)
 		if err != nil {
 			return err
 		}
 		defer tmp.Close() // reached only when nothing was started
-		d.Scratch = tmp.Lock()
+		// In the place for data: what else lies in a temporary directory no sweep takes for ours.
+		if d.Scratch, err = os.Open(tmp.Dir()); err != nil {
+			return err
+		}
+		d.Temp = tmp.Lock()
 	}
 	return d.Exec()
 }
@@ -100,15 +104,23 @@ var linkKinds = map[string]uint32{
 
 // scratch makes the writable part in the store's own temporary directory, so that a crash leaves only what the store
 // sweeps. Nobody waits for that sweep: it is done here.
-func scratch(root string) (*rootfs.Temp, error) {
-	store, err := rootfs.Open(root)
+func scratch(p *plan.Plan) (*rootfs.Temp, error) {
+	store, err := rootfs.Open(p.Store)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := store.SweepTemp(); err != nil {
-		return nil, fmt.Errorf("sweep leftovers: %w", err)
+	if p.Range == nil {
+		if _, err := store.SweepTemp(); err != nil {
+			return nil, fmt.Errorf("sweep leftovers: %w", err)
+		}
+		return store.Temp("writable")
 	}
-	return store.Temp("writable")
+	// With other users' files in it, it is removed only by root of a namespace with their ids. What can't be removed,
+	// as the caller's range is another one now, is no reason not to start; flake-ctl gc tells it.
+	if stale, err := store.StaleRangeTemp(); err == nil && len(stale) > 0 {
+		_ = silentCtl("ranges", "--store", p.Store, "temp")
+	}
+	return store.RangeTemp("writable")
 }
 
 // preserved are the descriptors beyond 2 that the caller left open for whom he starts; all of ours are close-on-exec.

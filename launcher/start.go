@@ -63,6 +63,7 @@ type launcher struct {
 	root     string
 	plans    string
 	searched []string
+	settings []string
 }
 
 func newLauncher() (*launcher, error) {
@@ -70,7 +71,10 @@ func newLauncher() (*launcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &launcher{root: root, plans: filepath.Join(root, "plans"), searched: plan.SearchDirs(os.Getenv)}, nil
+	return &launcher{
+		root: root, plans: filepath.Join(root, "plans"),
+		searched: plan.SearchDirs(os.Getenv), settings: plan.SettingsFiles(os.Getenv),
+	}, nil
 }
 
 // name is the flake that is meant: the first candidate that has a plan or a registration. Where the likeliest one has a
@@ -168,9 +172,17 @@ func (l *launcher) load(path string) (*plan.Plan, *os.File, error) {
 		f.Close()
 		return nil, nil, errors.New("the plan is for other registrations")
 	}
+	if !p.Follows(l.settings) {
+		f.Close()
+		return nil, nil, errors.New("the plan is for other settings")
+	}
 	if int(p.Caller) != os.Geteuid() {
 		f.Close()
 		return nil, nil, errors.New("the plan is for another user")
+	}
+	if p.Range != nil && !p.Range.Mapped() {
+		f.Close()
+		return nil, nil, errors.New("the plan is for outside of this user namespace")
 	}
 	if p.Caller == 0 && p.User != (!rootfs.Privileged() || plan.Confined()) {
 		f.Close()
@@ -200,6 +212,15 @@ func runCtl(args []string) error {
 		return fmt.Errorf("run flake-ctl: %w", err)
 	}
 	return nil
+}
+
+// silentCtl runs flake-ctl for work that the caller has not asked for.
+func silentCtl(args ...string) error {
+	ctl, err := Sibling("flake-ctl")
+	if err != nil {
+		return err
+	}
+	return exec.Command(ctl, args...).Run()
 }
 
 // execEngine replaces the process by the engine.

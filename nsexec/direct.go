@@ -25,9 +25,11 @@ type Direct struct {
 	// Layers are open directories, topmost first, with absolute names. They stay open, and so locked, until the app has ended.
 	Layers []*os.File
 	// Upper is the kind of the writable part: initproc.UpperTmpfs, UpperDisk or UpperNone; Scratch is an open empty
-	// directory for UpperDisk, which is removed after the end. Size is that of the tmpfs, 0 for the kernel's default.
+	// directory for UpperDisk. Removed after the end is Temp, an open directory that Scratch lies in, or Scratch itself
+	// if that is nil. Size is that of the tmpfs, 0 for the kernel's default.
 	Upper   uint32
 	Scratch *os.File
+	Temp    *os.File
 	Size    uint64
 	// Keep are files that only have to stay open, for the locks on them.
 	Keep []*os.File
@@ -197,8 +199,10 @@ func (s *stage) close() {
 func (d *Direct) inherited() []*os.File {
 	files := append([]*os.File(nil), d.Layers...)
 	files = append(files, d.Keep...)
-	if d.Scratch != nil {
-		files = append(files, d.Scratch)
+	for _, f := range []*os.File{d.Scratch, d.Temp} {
+		if f != nil {
+			files = append(files, f)
+		}
 	}
 	if d.HostLayer != nil {
 		files = append(files, d.HostLayer.files()...)
@@ -231,7 +235,9 @@ func (d *Direct) ops() ([]byte, error) {
 	if d.Range != nil {
 		d.Range.op(o)
 	}
-	if d.Scratch != nil && d.Kept == nil {
+	if d.Temp != nil {
+		o.Scratch(int(d.Temp.Fd()))
+	} else if d.Scratch != nil && d.Kept == nil {
 		o.Scratch(int(d.Scratch.Fd()))
 	}
 	o.Append(clone)

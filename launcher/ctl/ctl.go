@@ -125,6 +125,9 @@ func fail(s Streams, err error) int {
 	case errors.As(err, &usage):
 		return exitUsage
 	case errors.As(err, &coded):
+		if _, own := coded.(*launcher.ChildError); own { // its code is that of a start
+			return exitFailure
+		}
 		return coded.ExitCode()
 	}
 	return exitFailure
@@ -164,7 +167,11 @@ func (s *session) catalog(store *rootfs.Store) (*catalog.Catalog, error) {
 	if err != nil {
 		return nil, err
 	}
-	images, err := s.stores(store)
+	conf, settings, err := s.settings()
+	if err != nil {
+		return nil, err
+	}
+	images, err := rootfs.OpenSet(store, conf.AdditionalStores)
 	if err != nil {
 		return nil, err
 	}
@@ -173,7 +180,7 @@ func (s *session) catalog(store *rootfs.Store) (*catalog.Catalog, error) {
 		Dir: dir, Searched: searched, Launcher: link,
 		Ledger: store.LedgerDir(), Plans: store.PlansDir(),
 		Compiler: &compile.Compiler{
-			Store: store, Images: images, Settings: s.settingsFiles(), Searched: searched, HostRoot: "/", Launcher: link, Caller: s.caller(), Own: s.own(store),
+			Store: store, Images: images, Settings: settings, Defaults: conf.Defaults, Searched: searched, HostRoot: "/", Launcher: link, Caller: s.caller(), Own: s.own(store),
 			Protect:  s.protected(dir),
 			Progress: s.progress(),
 		},
@@ -183,7 +190,7 @@ func (s *session) catalog(store *rootfs.Store) (*catalog.Catalog, error) {
 // protected are the directories, beside the store, that decide what starts.
 func (s *session) protected(registrations string) []string {
 	out := []string{registrations}
-	for _, file := range s.settingsFiles() {
+	for _, file := range plan.SettingsFiles(s.getenv) {
 		out = append(out, filepath.Dir(file))
 	}
 	return out

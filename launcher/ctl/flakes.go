@@ -26,6 +26,8 @@ type registerCmd struct {
 	Pull      bool     `help:"Pull images that are not stored."`
 	Info      bool     `help:"Print what the image says about itself (/NAME.yaml) and register nothing."`
 
+	Export bool `help:"Put the man pages and completions that the image has for the command on the host too; remove takes them away. Completions are code that your shell runs."`
+
 	CheckHostDependencies bool `aliases:"check_host_dependencies" help:"Link the host files that the image asks for though it has no base."`
 
 	Resume bool `help:"Keep the container: further calls run in it, and what they write stays (see reset)."`
@@ -96,11 +98,14 @@ func (c *registerCmd) Run(ctx context.Context, s *session) error {
 	if f.Container.HostAppPath, err = filepath.Abs(c.App); err != nil || !filepath.IsAbs(c.App) {
 		return &catalog.PathError{Path: c.App, Reason: "not an absolute path", Fix: "give the full path of the command on the host"}
 	}
-	res, err := cat.Register(ctx, f, c.Force)
+	res, err := cat.Register(ctx, f, catalog.Options{Force: c.Force, Export: c.Export})
 	if err != nil {
 		return err
 	}
-	s.registered(f, res)
+	s.registered(f, res.Result)
+	if c.Export {
+		s.exported(res.Exported)
+	}
 	return nil
 }
 
@@ -128,6 +133,14 @@ func (s *session) registered(f *flake.Flake, res *compile.Result) {
 		d := h.Dangling[0]
 		fmt.Fprintf(s.Err, "warning: %d links of the host lead to files that the app's root lacks, for example %s to %s\n", n, d.Path, d.Missing)
 	}
+}
+
+func (s *session) exported(files []string) {
+	if len(files) == 0 {
+		fmt.Fprintln(s.Err, "warning: nothing to export: the image has no man page and no completion for this command")
+		return
+	}
+	fmt.Fprintf(s.Err, "exported: %d files, for example %s\n", len(files), files[0])
 }
 
 // fetch gets a missing image as flake-ctl pull would.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/flake-launcher/flake-launcher/launcher/catalog"
-	"github.com/flake-launcher/flake-launcher/launcher/flake"
 	"github.com/flake-launcher/flake-launcher/launcher/plan"
 	"github.com/flake-launcher/flake-launcher/rootfs"
 	"github.com/flake-launcher/flake-launcher/rootfs/gc"
@@ -38,10 +37,14 @@ func (c removeCmd) Run(ctx context.Context, s *session) error {
 	}
 	store, err := s.store(false)
 	if errors.Is(err, rootfs.ErrNoStore) && c.Container != "" {
-		return &rootfs.NotFoundError{Name: c.Container}
+		set, err := s.stores(nil)
+		if err != nil {
+			return err
+		}
+		return elsewhere(set, c.Container, &rootfs.NotFoundError{Name: c.Container})
 	}
 	if errors.Is(err, rootfs.ErrNoStore) {
-		return &flake.NotFoundError{Name: c.Apps[0], Searched: plan.SearchDirs(s.getenv)}
+		store, err = s.storeOf(c.Apps)
 	}
 	if err != nil {
 		return err
@@ -76,6 +79,33 @@ func (s *session) sweepIncludes(ctx context.Context, store *rootfs.Store, cat *c
 	return s.sweepRanges(ctx, store, cat.Compiler, false)
 }
 
+// storeOf makes the store of a caller who has none, if one of the flakes is his to remove all the same, as its registration
+// is still there. Otherwise it says why none is, and makes nothing.
+func (s *session) storeOf(apps []string) (*rootfs.Store, error) {
+	dir, err := s.registrations()
+	if err != nil {
+		return nil, err
+	}
+	cat := &catalog.Catalog{Dir: dir, Searched: plan.SearchDirs(s.getenv)}
+	var errs []error
+	for _, a := range apps {
+		err := cat.Removable(a)
+		if err == nil {
+			return s.store(true)
+		}
+		errs = append(errs, err)
+	}
+	return nil, one(errs)
+}
+
+// one is a single error as it is, with its remedy, or several as one.
+func one(errs []error) error {
+	if len(errs) == 1 {
+		return errs[0]
+	}
+	return errors.Join(errs...)
+}
+
 // removeFlakes removes one after the other; an unknown one does not keep the others from going.
 func (s *session) removeFlakes(cat *catalog.Catalog, apps []string) error {
 	var errs []error
@@ -90,10 +120,7 @@ func (s *session) removeFlakes(cat *catalog.Catalog, apps []string) error {
 			errs = append(errs, err)
 		}
 	}
-	if len(errs) == 1 {
-		return errs[0]
-	}
-	return errors.Join(errs...)
+	return one(errs)
 }
 
 func (s *session) removeImage(ctx context.Context, store *rootfs.Store, cat *catalog.Catalog, image string, force bool) error {
@@ -103,10 +130,7 @@ func (s *session) removeImage(ctx context.Context, store *rootfs.Store, cat *cat
 	}
 	d, err := store.Resolve(image)
 	if err != nil {
-		if _, other, found := cat.Compiler.Images.ResolveRef(image); found == nil {
-			return &OtherStoreError{Image: image, Root: other.Root()}
-		}
-		return err
+		return elsewhere(cat.Compiler.Images, image, err)
 	}
 	if force && len(pinned.Flakes[d]) > 0 {
 		if err := s.resetImage(store, d.String()); err != nil {
@@ -142,6 +166,14 @@ func (s *session) removeImage(ctx context.Context, store *rootfs.Store, cat *cat
 	}
 	s.tell(report, derived, "deleted")
 	return s.sweepRanges(ctx, store, cat.Compiler, false)
+}
+
+// elsewhere is why an image that the own store lacks can't be removed: err, unless another store has it.
+func elsewhere(set *rootfs.Set, image string, err error) error {
+	if _, other, found := set.ResolveRef(image); found == nil {
+		return &OtherStoreError{Image: image, Root: other.Root()}
+	}
+	return err
 }
 
 // OtherStoreError refuses to remove an image of a store that the caller only reads.

@@ -32,7 +32,7 @@ type refusal struct{ cause, fix string }
 func (r *refusal) Error() string  { return r.cause }
 func (r *refusal) Remedy() string { return r.fix }
 
-// SyntaxError is a mistake in a registration, with the place the user has to look at.
+// SyntaxError is a mistake in a registration or in settings, with the place the user has to look at.
 type SyntaxError struct {
 	File string
 	Line int // 0 when the mistake belongs to the whole file

@@ -57,20 +57,8 @@ func (f *Flake) validate(file string, top *yaml.Node) error {
 	default:
 		return fail(fmt.Sprintf("container.runtime.runas is %q; only root is known, leave it out for the caller", c.Runtime.RunAs), "container", "runtime", "runas")
 	}
-	switch f.Writable {
-	case "", "tmpfs", "disk", "none":
-	default:
-		return fail(fmt.Sprintf("writable is %q, not tmpfs, disk or none", f.Writable), "writable")
-	}
-	switch f.Engine {
-	case "", "direct", "libcontainer":
-	default:
-		return fail(fmt.Sprintf("engine is %q, not direct or libcontainer", f.Engine), "engine")
-	}
-	switch f.IDs {
-	case "", "single", "range":
-	default:
-		return fail(fmt.Sprintf("ids is %q, not single or range", f.IDs), "ids")
+	if key, msg := (Defaults{Writable: f.Writable, Engine: f.Engine, IDs: f.IDs}).wrong(); key != "" {
+		return fail(msg, key)
 	}
 	switch f.Profile {
 	case "", "native", "project", "isolated":

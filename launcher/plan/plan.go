@@ -108,18 +108,9 @@ type Plan struct {
 	// Filters are the seccomp programs (struct sock_filter, host byte order), loaded in this order.
 	Filters [][]byte
 
-	// Checks are the fingerprints that must still hold at start.
+	// Checks are the fingerprints that must still hold at start, those of the settings files first.
 	Checks []Check
 }
-
-// Range are maps of ids, and the helpers that may write them.
-type Range struct {
-	UIDs, GIDs           []IDMap
-	NewUIDMap, NewGIDMap string
-}
-
-// IDMap maps Size ids from Inside on to those of the host from Outside on.
-type IDMap struct{ Inside, Outside, Size uint32 }
 
 // Node is a directory, an empty file or a symlink to make in the writable part. Path is relative to the container's root.
 type Node struct {

@@ -35,6 +35,21 @@ func UserDir(getenv func(string) string) string {
 	return filepath.Join(home, ".config", "flakes")
 }
 
+// systemSettings is the administrator's file of settings.
+const systemSettings = "/etc/flake-launcher/config.yaml"
+
+// SettingsFiles are the files that settings are read from: the caller's own, which counts first, and the administrator's.
+func SettingsFiles(getenv func(string) string) []string {
+	config := getenv("XDG_CONFIG_HOME")
+	if home := getenv("HOME"); config == "" && filepath.IsAbs(home) {
+		config = filepath.Join(home, ".config")
+	}
+	if !filepath.IsAbs(config) {
+		return []string{systemSettings}
+	}
+	return []string{filepath.Join(config, "flake-launcher", "config.yaml"), systemSettings}
+}
+
 // suffix ends the names of the plan files of registered flakes.
 const suffix = ".plan"
 

@@ -10,7 +10,6 @@ import (
 	"github.com/flake-launcher/flake-launcher/launcher"
 	"github.com/flake-launcher/flake-launcher/launcher/instance"
 	"github.com/flake-launcher/flake-launcher/launcher/option"
-	"github.com/flake-launcher/flake-launcher/launcher/plan"
 )
 
 // grammar is flake-run's command line. Everything behind IMAGE is the app's.
@@ -111,7 +110,6 @@ func parse(args []string, stdout, stderr io.Writer) (*launcher.AdHoc, error) {
 	if len(command) > 0 && command[0] == "--" {
 		command = command[1:]
 	}
-	g.Writable = g.writable()
 	g.Absolute()
 	inst := ""
 	if g.Instance != nil {
@@ -140,12 +138,4 @@ func (g *grammar) check() error {
 		return &usageError{"--layer needs a --base"}
 	}
 	return nil
-}
-
-// writable normalises the default, so that both spellings share a plan.
-func (g *grammar) writable() string {
-	if g.Writable == plan.DefaultWritable(plan.Kernel()) {
-		return ""
-	}
-	return g.Writable
 }

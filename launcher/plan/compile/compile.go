@@ -2,6 +2,7 @@ package compile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -18,8 +19,11 @@ type Compiler struct {
 	Store *rootfs.Store
 	// Images are all stores that images may come from, Store among them.
 	Images *rootfs.Set
-	// Settings are the files that say which stores those are.
-	Settings []string
+	// Settings are fingerprints of the files that say which stores those are and what the defaults are, taken before
+	// they were read.
+	Settings []plan.Check
+	// Defaults are for what a request leaves open.
+	Defaults flake.Defaults
 	// Searched are the registration directories, in order.
 	Searched []string
 	// HostRoot is where host files are looked for, normally "/".
@@ -52,9 +56,9 @@ type Request struct {
 	// HostDeps makes the images' removed manifests count.
 	HostDeps   bool
 	Keep, Drop []string
-	// Writable is one of plan.Writable*; "" is plan.DefaultWritable.
+	// Writable is one of plan.Writable*; "" is the default.
 	Writable string
-	// Engine is one of plan.Engine*; "" takes what can do it, the direct one first.
+	// Engine is one of plan.Engine*; "" takes the default, or what can do it, the direct one first.
 	Engine string
 	// Nesting lets the app start containers of its own.
 	Nesting bool
@@ -116,7 +120,7 @@ func (c *Compiler) Flake(ctx context.Context, name string) (*Result, error) {
 	}
 	req.Checks = checks
 	if f.Container.Runtime.RunAs == "root" && c.Caller.UID != 0 {
-		return c.asRoot(name, file, f.Container.HostAppPath, checks)
+		return c.asRoot(name, file, f.Container.HostAppPath, slices.Concat(c.Settings, checks))
 	}
 	return c.compileTo(ctx, req, filepath.Join(c.Store.PlansDir(), plan.FileName(name, c.Caller.Home)))
 }
@@ -160,6 +164,25 @@ func (c *Compiler) compileTo(ctx context.Context, req Request, path string) (*Re
 // Compile makes the plan without writing it. The flake's own layer, if one is needed, is in the store when it
 // returns. Errors that a user can act on have a Remedy method.
 func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
+	ranges := rangeChecks()
+	res, err := c.compile(ctx, req)
+	var why *IDsError
+	if !errors.As(err, &why) || req.IDs == idsRange {
+		return res, err
+	}
+	// A range was only wished for: with a single id then, until what is in its way changes.
+	req.IDs = idsSingle
+	if res, err = c.compile(ctx, req); err != nil {
+		return nil, err
+	}
+	if why.Here {
+		ranges = append(ranges, plan.Never)
+	}
+	res.Plan.Checks = once(append(res.Plan.Checks, ranges...))
+	return res, nil
+}
+
+func (c *Compiler) compile(ctx context.Context, req Request) (*Result, error) {
 	names := c.nameChecks(req)
 	images, digests, err := c.images(ctx, req)
 	if err != nil {
@@ -176,13 +199,14 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 		return nil, err
 	}
 	if p.Writable == "" {
-		p.Writable = plan.DefaultWritable(p.Kernel)
+		p.Writable = c.writable(req, p.Kernel)
 	}
 	for _, i := range images {
 		p.Digests = append(p.Digests, i.Digest.String())
 	}
 	stack := mergeConfigs(images)
-	if err := c.ids(p, req, images, stack); err != nil {
+	ranges, err := c.ids(p, req, images, stack)
+	if err != nil {
 		return nil, err
 	}
 	p.Caller, p.User = uint32(c.Caller.UID), !c.Caller.Root() && p.Range == nil
@@ -254,7 +278,7 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 		return nil, err
 	}
 	p.Lower = topFirst(layers, own)
-	p.Checks = slices.Concat(p.Checks, req.Checks, names, includes.checks, host.checks, c.rangeChecks(p, stack))
+	p.Checks = slices.Concat(c.Settings, p.Checks, req.Checks, names, includes.checks, host.checks, ranges)
 	if p.HostLayer != nil {
 		p.Checks = append(p.Checks, plan.NewCheck(p.HostLayer.Dir))
 	}

@@ -21,6 +21,13 @@ func (c *Compiler) describe(p *plan.Plan, req Request) error {
 	if err != nil {
 		return fmt.Errorf("describe container of %q: %w", p.Name, err)
 	}
+	if wish := c.engine(p, req); wish != req.Engine {
+		wished := req
+		wished.Engine = wish
+		if c.checkEngine(p, wished, spec) == nil {
+			req = wished
+		}
+	}
 	if err := c.checkEngine(p, req, spec); err != nil {
 		return err
 	}

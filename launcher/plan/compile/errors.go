@@ -24,8 +24,11 @@ func (e *MovedError) Remedy() string {
 	return "register the flake again with --force to take the new image"
 }
 
-// IDsError says why a start can't have more ids than the caller's own.
-type IDsError struct{ Flake, Reason, Fix string }
+// IDsError says why a start can't have more ids than the caller's own. Here says that it could elsewhere.
+type IDsError struct {
+	Flake, Reason, Fix string
+	Here               bool
+}
 
 func (e *IDsError) Error() string { return fmt.Sprintf("flake %q: ids: range: %s", e.Flake, e.Reason) }
 

@@ -20,6 +20,9 @@ import (
 	"github.com/flake-launcher/flake-launcher/rootfs"
 )
 
+// Own layers keep what the image's directories have of attributes.
+var _ hostlink.XattrImage = (*rootfs.View)(nil)
+
 // maxManifest bounds a manifest that is read into memory; hostlink bounds its lines.
 const maxManifest = 64 << 20
 

@@ -32,7 +32,7 @@ func (c *Compiler) identity(p *plan.Plan, req Request, stack stackConfig, view *
 		default:
 			return &StackError{
 				Flake: req.Name, Reason: fmt.Sprintf("user %q: an ordinary user can only be himself or root inside", req.User),
-				Fix: "leave the user out, or say root",
+				Fix: "leave the user out, say root, or ask for the ids of your range: `ids: range`",
 			}
 		}
 	}
