@@ -123,8 +123,8 @@ func (s *session) registered(f *flake.Flake, res *compile.Result) {
 	if gone := h.MissingPackages(); len(gone) > 0 {
 		fmt.Fprintf(s.Err, "warning: the host lacks packages that were asked for: %s\n", strings.Join(gone, ", "))
 	}
-	for _, line := range h.Libraries.Missing {
-		fmt.Fprintf(s.Err, "warning: %s\n", line)
+	if text := h.Libraries.Warning(); text != "" {
+		fmt.Fprintf(s.Err, "warning: %s\n", text)
 	}
 	if n := len(h.Unreadable); n > 0 {
 		fmt.Fprintf(s.Err, "warning: %d files of the host are not yours to read, nor the app's: for example %s\n", n, h.Unreadable[0])

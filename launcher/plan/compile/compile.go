@@ -36,8 +36,6 @@ type Compiler struct {
 	Protect []string
 	// Own makes layers of Store that files have their images' owners in, by way of a range of ids. Nil: there is no way.
 	Own func(ctx context.Context, r *plan.Range, layers []string) error
-	// LinkLibraries finds what files of host packages need besides. Nil: nothing is looked for.
-	LinkLibraries LinkLibraries
 	// Progress is told what takes time. Nil: nobody.
 	Progress func(text string)
 	// Fetch gets an image that is not stored. Nil means: a missing image is an error.

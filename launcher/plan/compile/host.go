@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/flake-launcher/flake-launcher/hostlink"
+	"github.com/flake-launcher/flake-launcher/hostlink/elflink"
 	"github.com/flake-launcher/flake-launcher/launcher/plan"
 	"github.com/flake-launcher/flake-launcher/rootfs"
 )
@@ -48,7 +49,7 @@ type HostReport struct {
 	Bound   map[string]string
 	NoLayer string
 	// Libraries is what came of the needs of host packages.
-	Libraries LibraryReport
+	Libraries elflink.Report
 }
 
 // hostFiles is what the host supplies to one plan.
@@ -93,7 +94,7 @@ func (c *Compiler) host(ctx context.Context, req Request, images []rootfs.Stored
 		return nil, err
 	}
 	if len(sources)+len(skipped) > 0 {
-		if err := c.resolve(out, req, sources, view); err != nil {
+		if err := c.resolve(out, req, images, sources, view); err != nil {
 			return nil, err
 		}
 		out.report.Skipped = append(out.report.Skipped, skipped...)

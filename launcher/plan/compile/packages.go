@@ -9,7 +9,6 @@ import (
 	"github.com/flake-launcher/flake-launcher/hostlink"
 	"github.com/flake-launcher/flake-launcher/hostlink/pkgdb"
 	"github.com/flake-launcher/flake-launcher/launcher/plan"
-	"github.com/flake-launcher/flake-launcher/rootfs"
 )
 
 // How far the needs of host packages are followed; the values are those of the flake's host_files.deps.
@@ -18,16 +17,6 @@ const (
 	DepsLibs     = "libs"     // libraries and interpreters that the images lack
 	DepsPackages = "packages" // all that the package database says, as well
 )
-
-// LinkLibraries adds what files of host packages need: view is the images' merged root, files what is linked so far.
-// Its sources are resolved behind all others, so what is linked already stays. An error ends the compilation.
-type LinkLibraries func(view *rootfs.View, hostRoot string, files []hostlink.Linked) ([]hostlink.Source, LibraryReport, error)
-
-// LibraryReport is what came of it.
-type LibraryReport struct {
-	// Missing are needs that neither the images nor the host meet, each in one line.
-	Missing []string
-}
 
 // PackageError says which packages a flake wants that the host does not have.
 type PackageError struct {

@@ -193,39 +193,51 @@ func TestMissingPackages(t *testing.T) {
 	}
 }
 
-// What files of packages need comes behind everything else, and what is wrong with it ends the compilation.
-func TestLinkLibraries(t *testing.T) {
+// What files of packages need comes behind everything else; what is wrong with it is reported.
+func TestLibrariesOfPackages(t *testing.T) {
 	c := newCompiler(t)
 	c.put(t, "app", app)
+	grow(t, c.HostRoot, map[string]string{"usr/bin/tool": "#!/usr/bin/env interp\n", "usr/bin/interp": "x", "usr/bin/env": "#!/no/such\n"})
 	want := func(deps string) func(f *flake.Flake) {
 		return func(f *flake.Flake) { f.HostSystem, f.HostFiles.Deps = []string{"tool"}, deps }
 	}
-	calls := 0
-	c.LinkLibraries = func(view *rootfs.View, root string, files []hostlink.Linked) ([]hostlink.Source, LibraryReport, error) {
-		calls++
-		if _, err := view.Lstat("/bin/app"); err != nil || root != c.HostRoot || !slices.ContainsFunc(files, func(l hostlink.Linked) bool { return l.Path == "usr/bin/tool" }) {
-			t.Errorf("called with %v, %q, %v", err, root, files)
-		}
-		m := hostlink.PackageManifest([]string{"/usr/lib/libtool.so", "/usr/bin/tool"})
-		return []hostlink.Source{{Origin: "tool", Kind: hostlink.SourceLibrary, Manifest: m}}, LibraryReport{Missing: []string{"x"}}, nil
-	}
 	res, err := c.try(t, want(""), "app")
 	must(t, err)
-	if got := linkedFrom(res, hostlink.SourceLibrary); !slices.Equal(got, []string{"usr/lib/libtool.so tool"}) || len(res.Host.Libraries.Missing) != 1 {
-		t.Errorf("%q, %+v", got, res.Host.Libraries)
+	if got := linkedFrom(res, hostlink.SourceLibrary); !slices.Equal(got, []string{"usr/bin/env libraries", "usr/bin/interp libraries"}) {
+		t.Errorf("%q", got)
 	}
-	_, err = c.try(t, want(DepsFiles), "app")
-	must(t, err)
-	_, err = c.try(t, nil, "app")
-	must(t, err)
-	if calls != 1 {
-		t.Errorf("called %d times", calls)
+	r := res.Host.Libraries
+	if len(r.Missing) != 1 || r.Missing[0].Need.String() != "/usr/bin/env needs /no/such" || len(r.Host) != 2 || r.Host[0].File != "/usr/bin/tool" {
+		t.Errorf("%+v", r)
 	}
-	c.LinkLibraries = func(*rootfs.View, string, []hostlink.Linked) ([]hostlink.Source, LibraryReport, error) {
-		return nil, LibraryReport{}, errors.New("no linker")
+	for deps, packages := range map[string][]string{DepsFiles: {"tool"}, DepsLibs: nil} {
+		res, err = c.try(t, func(f *flake.Flake) { f.HostSystem, f.HostFiles.Deps = packages, deps }, "app")
+		must(t, err)
+		if got := linkedFrom(res, hostlink.SourceLibrary); len(got)+len(res.Host.Libraries.Missing) > 0 {
+			t.Errorf("%s of %v: %q", deps, packages, got)
+		}
 	}
-	if _, err = c.try(t, want(""), "app"); err == nil || !strings.Contains(err.Error(), "no linker") {
-		t.Errorf("%v", err)
+}
+
+// The images' PATH and the flake's say where programs are looked for; one that depends on the caller says nothing.
+func TestSearchPath(t *testing.T) {
+	c := newCompiler(t)
+	c.put(t, "app", app)
+	grow(t, c.HostRoot, map[string]string{"usr/bin/tool": "#!/usr/bin/env interp\n", "usr/bin/interp": "x", "usr/bin/env": "x"})
+	for path, want := range map[string]int{"/opt/bin:relative": 1, "/usr/bin": 0, "%PATH": 0} {
+		res, err := c.try(t, func(f *flake.Flake) {
+			f.HostSystem, f.Env.Set = []string{"tool"}, map[string]string{"PATH": path}
+		}, "app")
+		must(t, err)
+		n := 0
+		for _, h := range res.Host.Libraries.Host {
+			if h.Path == "/opt/bin/interp" && h.Host == "/usr/bin/interp" && h.Line == 0 {
+				n++
+			}
+		}
+		if n != want {
+			t.Errorf("%s: %+v", path, res.Host.Libraries.Host)
+		}
 	}
 }
 

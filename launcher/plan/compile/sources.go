@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 
 	"github.com/flake-launcher/flake-launcher/hostlink"
 	"github.com/flake-launcher/flake-launcher/launcher/plan"
@@ -35,24 +34,14 @@ func (c *Compiler) sources(ctx context.Context, p *packages, req Request, images
 }
 
 // resolve looks the sources up on the host, and then what files of packages among them need.
-func (c *Compiler) resolve(out *hostFiles, req Request, sources []hostlink.Source, view *rootfs.View) error {
+func (c *Compiler) resolve(out *hostFiles, req Request, images []rootfs.Stored, sources []hostlink.Source, view *rootfs.View) error {
 	ask := hostlink.Request{HostRoot: c.HostRoot, Image: view, Provided: provided(), Keep: req.Keep, Drop: req.Drop, Sources: sources}
 	res, err := hostlink.Resolve(ask)
 	if err != nil {
 		return fmt.Errorf("resolve host files of %q: %w", req.Name, err)
 	}
-	if files := ofPackages(res.Linked); len(files) > 0 && c.LinkLibraries != nil && req.Flake.HostFiles.Deps != DepsFiles {
-		more, report, err := c.LinkLibraries(view, c.HostRoot, files)
-		if err != nil {
-			return fmt.Errorf("resolve libraries of %q: %w", req.Name, err)
-		}
-		out.report.Libraries = report
-		if len(more) > 0 {
-			ask.Sources = append(slices.Clip(sources), more...)
-			if res, err = hostlink.Resolve(ask); err != nil {
-				return fmt.Errorf("resolve host files of %q: %w", req.Name, err)
-			}
-		}
+	if res, err = c.libraries(out, req, images, ask, res, view); err != nil {
+		return err
 	}
 	c.dropOwnLinks(res)
 	out.resolved = res
@@ -69,17 +58,6 @@ func (c *Compiler) resolve(out *hostFiles, req Request, sources []hostlink.Sourc
 func (h *hostFiles) watchPackages() {
 	h.checks = append(h.checks, h.packages.checks...)
 	h.packages.checks = nil
-}
-
-// ofPackages are the files of packages that the flake names.
-func ofPackages(linked []hostlink.Linked) []hostlink.Linked {
-	var out []hostlink.Linked
-	for _, l := range linked {
-		if l.From == hostlink.SourcePackage {
-			out = append(out, l)
-		}
-	}
-	return out
 }
 
 // manifests reads what one image says about the host's files: lists, and packages.
