@@ -147,6 +147,7 @@ type Cause string
 // The causes, from harmless to hostile.
 const (
 	CauseMissing    Cause = "missing"    // the host lacks it
+	CausePackage    Cause = "package"    // the host lacks the package of that name
 	CauseDuplicate  Cause = "duplicate"  // another entry has the same place
 	CauseNoise      Cause = "noise"      // the built-in list
 	CauseDropped    Cause = "dropped"    // the flake's own drop pattern

@@ -113,11 +113,11 @@ func TestRegisterRefusesAndLeavesNothing(t *testing.T) {
 		"target is no program":  {flake: func(l string) *flake.Flake { return newFlake(l+"/x", "/bin/data") }, want: "is not executable"},
 		"target is a directory": {flake: func(l string) *flake.Flake { return newFlake(l+"/x", "/bin") }, want: "is a directory"},
 		"unknown user":          {flake: func(l string) *flake.Flake { f := newFlake(l+"/x", "/bin/app"); f.User = "nobody-here"; return f }, want: "user"},
-		"later key": {flake: func(l string) *flake.Flake {
+		"package that is not there": {flake: func(l string) *flake.Flake {
 			f := newFlake(l+"/x", "/bin/app")
-			f.HostSystem = []string{"zypper"}
+			f.HostSystem = []string{"no-such-package"}
 			return f
-		}, want: "hostsystem is not supported"},
+		}, want: "package"},
 		"foreign file": {
 			prepare: func(t *testing.T, _ *Catalog, l string) { must(t, os.WriteFile(l+"/x", []byte("mine"), 0o755)) },
 			flake:   func(l string) *flake.Flake { return newFlake(l+"/x", "/bin/app") }, want: "is no flake of ours",

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/flake-launcher/flake-launcher/hostlink"
 	"github.com/flake-launcher/flake-launcher/launcher/catalog"
@@ -125,6 +126,12 @@ func (s *session) registered(f *flake.Flake, res *compile.Result) {
 		first := slices.IndexFunc(h.Skipped, func(k hostlink.Skip) bool { return k.Cause == hostlink.CausePolicy })
 		fmt.Fprintf(s.Err, "warning: %d files are refused by the policy, for example %s: flake-ctl explain %s says why\n",
 			n, printable("/"+h.Skipped[first].Path), filepath.Base(f.Container.HostAppPath))
+	}
+	if gone := h.MissingPackages(); len(gone) > 0 {
+		fmt.Fprintf(s.Err, "warning: the host lacks packages that were asked for: %s\n", strings.Join(gone, ", "))
+	}
+	if text := h.Libraries.Warning(); text != "" {
+		fmt.Fprintf(s.Err, "warning: %s\n", text)
 	}
 	if n := len(h.Unreadable); n > 0 {
 		fmt.Fprintf(s.Err, "warning: %d files of the host are not yours to read, nor the app's: for example %s\n", n, h.Unreadable[0])

@@ -59,16 +59,9 @@ func (r *Report) fail(check string, err error) {
 	r.add(f)
 }
 
-// Libraries looks whether programs and libraries of a composed root have what they need; each finding is a problem.
-type Libraries interface {
-	Check(ctx context.Context, res *compile.Result) ([]Finding, error)
-}
-
 // Verifier looks at flakes.
 type Verifier struct {
 	Catalog *catalog.Catalog
-	// Libraries may be nil: then a note says that they were not looked at.
-	Libraries Libraries
 }
 
 // Flake looks at one flake. With repair its plan is compiled anew, whatever it is like, before the host files are looked at.
@@ -104,7 +97,7 @@ func (v *Verifier) Flake(ctx context.Context, item catalog.Item, repair bool) *R
 		return r
 	}
 	hostFiles(r, item, res)
-	v.libraries(ctx, r, res)
+	libraries(ctx, r, res)
 	return r
 }
 
@@ -193,20 +186,6 @@ func hostFiles(r *Report, item catalog.Item, res *compile.Result) {
 			Check: CheckHostFile, Cause: path + " is not yours to read, nor the app's",
 			Remedy: "have its owner let you read it, or leave it out: host_files: {drop: …}",
 		})
-	}
-}
-
-func (v *Verifier) libraries(ctx context.Context, r *Report, res *compile.Result) {
-	if v.Libraries == nil {
-		r.add(Finding{Check: CheckLibraries, Note: true, Cause: "whether programs find their libraries was not looked at: not part of this version"})
-		return
-	}
-	found, err := v.Libraries.Check(ctx, res)
-	if err != nil {
-		r.fail(CheckLibraries, err)
-	}
-	for _, f := range found {
-		r.add(f)
 	}
 }
 
