@@ -68,7 +68,7 @@ func Of(s Subject, all bool) (*Explanation, error) {
 	}
 	for _, d := range h.Dangling {
 		e.Dangling = append(e.Dangling, Dangling{
-			Place: d.Path, Text: d.Target, Missing: d.Missing, Reason: d.Reason, Because: Because{From: hostlink.SourceLink, Image: d.Origin, Line: d.Line, Entry: d.Path[1:]},
+			Place: d.Path, Text: d.Target, Missing: d.Missing, Reason: d.Reason, Because: Because{From: d.From, Image: d.Origin, Line: d.Line, Entry: d.Path[1:]},
 		})
 	}
 	for _, r := range h.Replaced {

@@ -2,7 +2,9 @@ package verify
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/flake-launcher/flake-launcher/hostlink"
 	"github.com/flake-launcher/flake-launcher/hostlink/elflink"
@@ -54,6 +56,20 @@ func lacking(ctx context.Context, res *compile.Result) (missing []elflink.Missin
 			over.Links = append(over.Links, hostlink.Link{Source: l.Source, Target: l.Target, Kind: l.Kind})
 		}
 	}
-	missing, err = elflink.Check(ctx, elflink.Request{Image: view, Linked: over})
+	missing, err = elflink.Check(ctx, elflink.Request{Image: readable{view}, Linked: over})
 	return missing, linked, err
+}
+
+// readable are the images as somebody sees them who is not root: what he can't look into, his app can't either.
+type readable struct{ *rootfs.View }
+
+var _ elflink.Image = readable{}
+
+// ReadDir takes a directory that is closed to the caller for an empty one.
+func (r readable) ReadDir(path string) ([]fs.DirEntry, error) {
+	list, err := r.View.ReadDir(path)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, nil
+	}
+	return list, err
 }

@@ -177,7 +177,7 @@ func hostFiles(r *Report, item catalog.Item, res *compile.Result) {
 	}
 	for _, d := range res.Host.Dangling {
 		r.add(Finding{
-			Check: CheckHostFile, Cause: fmt.Sprintf("%s leads to %s, which the app's root lacks: %s", d.Path, d.Missing, d.Reason),
+			Check: CheckHostFile, Note: harmless(d), Cause: fmt.Sprintf("%s leads to %s, which the app's root lacks: %s", d.Path, d.Missing, d.Reason),
 			Remedy: fmt.Sprintf("share: [%s:ro], or leave the link out: host_files: {drop: [%q]}", d.Missing, d.Path[1:]),
 		})
 	}
@@ -187,6 +187,16 @@ func hostFiles(r *Report, item catalog.Item, res *compile.Result) {
 			Remedy: "have its owner let you read it, or leave it out: host_files: {drop: …}",
 		})
 	}
+}
+
+// harmless says that nobody missed the target of a symlink that dangles: it was left out on purpose, or the symlink is
+// of a package that was taken without what it needs. An image's builder who names a file means it to work.
+func harmless(d hostlink.Dangling) bool {
+	switch d.Cause {
+	case hostlink.CauseNoise, hostlink.CauseDropped, hostlink.CausePolicy, hostlink.CauseRefused:
+		return true
+	}
+	return d.From != hostlink.SourceRemoved && d.From != hostlink.SourceLink
 }
 
 // Stray tells of links that belong to no flake.
