@@ -139,7 +139,7 @@ func (s *splitter) meta(l Link) (Node, string) {
 	dir.used = true
 	return Node{
 		Path: l.Target, Kind: KindMeta, Mode: st.Mode & 0o7777, UID: int(st.Uid), GID: int(st.Gid), Target: redirect,
-		Size: st.Size, Mtime: st.Mtim, Trusted: s.opt.Trusted, HostID: [2]uint64{st.Dev, st.Ino}, Names: st.Nlink,
+		Size: st.Size, Mtime: st.Mtim, Trusted: s.opt.Trusted, HostID: [2]uint64{st.Dev, st.Ino}, Names: uint64(st.Nlink), // uint32 on arm64
 	}, ""
 }
 

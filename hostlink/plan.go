@@ -33,10 +33,18 @@ type Image interface {
 	Readlink(path string) (string, error)
 }
 
+// What a manifest was made from.
+const (
+	SourceRemoved = "removed"     // an image's list of files
+	SourceScript  = "systemfiles" // an image's script that lists packages, or files
+	SourcePackage = "package"     // a package of the host that the flake names
+	SourceLibrary = "library"     // what the files of such a package need
+)
+
 // Source is one manifest with where it comes from.
 type Source struct {
-	Origin   string // the image's name, for reports
-	Kind     string // "removed"
+	Origin   string // the image's or package's name, for reports
+	Kind     string // one of Source*
 	Manifest Manifest
 }
 
@@ -109,6 +117,7 @@ type Linked struct {
 	Source string // absolute path on the host
 	Kind   Kind
 	Origin string
+	From   string // the Source's Kind
 	Line   int
 }
 
@@ -118,6 +127,7 @@ type Cause string
 // The causes, from harmless to hostile.
 const (
 	CauseMissing    Cause = "missing"    // the host lacks it
+	CausePackage    Cause = "package"    // the host lacks the package of that name
 	CauseDuplicate  Cause = "duplicate"  // another entry has the same place
 	CauseNoise      Cause = "noise"      // the built-in list
 	CauseDropped    Cause = "dropped"    // the flake's own drop pattern

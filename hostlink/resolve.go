@@ -40,7 +40,7 @@ func Resolve(req Request) (*Plan, error) {
 			b.plan.Skipped = append(b.plan.Skipped, skip)
 		}
 		for _, e := range src.Manifest.Entries {
-			b.add(origin{name: src.Origin, path: e.UnsafePath, line: e.Line})
+			b.add(origin{name: src.Origin, from: src.Kind, path: e.UnsafePath, line: e.Line})
 		}
 	}
 	b.findDangling()
@@ -50,6 +50,7 @@ func Resolve(req Request) (*Plan, error) {
 // origin is where an entry comes from.
 type origin struct {
 	name string
+	from string
 	path string
 	line int
 }
@@ -135,7 +136,7 @@ func (b *builder) place(o origin, src, dst place) verdict {
 	b.taken[dst.path] = o
 	b.plan.Linked = append(b.plan.Linked, Linked{
 		Path: o.path, Target: "/" + dst.path, Source: b.host.abs(src.path), Kind: src.st.kind,
-		Origin: o.name, Line: o.line,
+		Origin: o.name, From: o.from, Line: o.line,
 	})
 	return verdict{}
 }

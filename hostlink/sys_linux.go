@@ -161,8 +161,16 @@ func openDirAt(at *os.File, name string, flags int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
-// openBelow opens a directory component by component, following no symlink.
+// openBelow opens a directory below root, following no symlink: in one call, or component by component where the kernel
+// has none (< 5.6).
 func openBelow(root *os.File, path string) (*os.File, error) {
+	h, err := openat2(int(root.Fd()), join(path, "."), unix.RESOLVE_BENEATH|unix.RESOLVE_NO_SYMLINKS|unix.RESOLVE_NO_MAGICLINKS)
+	switch {
+	case err == nil:
+		return os.NewFile(uintptr(h), path), nil
+	case err != unix.ENOSYS: //nolint:errorlint // a bare errno
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
 	at, err := openDirAt(root, ".", unix.O_PATH)
 	if err != nil || path == "" {
 		return at, err

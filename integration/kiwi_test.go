@@ -258,7 +258,7 @@ func attributes(t *testing.T, s *fixture.Sandbox, layer []byte, headers []*tar.H
 	}
 }
 
-// The rpm pair loads and starts; its /systemfiles are the business of a later issue.
+// Without a base nobody asks for its /systemfiles; see TestKiwiSystemFiles for the pair.
 func TestKiwiRpmBaseStarts(t *testing.T) { fixture.Each(t, testKiwiRpmBaseStarts) }
 
 func testKiwiRpmBaseStarts(t *testing.T, by fixture.Caller) {

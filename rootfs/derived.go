@@ -73,3 +73,9 @@ func (s *Store) RetireInstance(name string) (err error) {
 	}
 	return fmt.Errorf("retire instance: %w", err)
 }
+
+// systemFilesDir holds one file for each script of an image that was run, see launcher/plan/compile.
+const systemFilesDir = "systemfiles"
+
+// SystemFilesDir is where it is kept what images' scripts have printed. It is made by its first writer.
+func (s *Store) SystemFilesDir() string { return s.path(systemFilesDir) }

@@ -32,6 +32,8 @@ test|newuidmap|uidmap|shadow-utils|shadow|shadow|shadow-uidmap
 test|sudo|sudo|sudo|sudo|sudo|sudo
 test|setpriv|util-linux|util-linux|util-linux|util-linux|setpriv
 test|ldd|libc-bin|glibc-common|glibc|glibc|musl-utils
+test|rpm|rpm|rpm|rpm|rpm-tools|rpm
+test|rpmbuild|rpm|rpm-build|rpm-build|rpm-tools|rpm
 test|zsh|zsh|zsh|zsh|zsh|zsh
 test|fish|fish|fish|fish|fish|fish
 test|/usr/share/bash-completion/bash_completion|bash-completion|bash-completion|bash-completion|bash-completion|bash-completion
@@ -39,6 +41,7 @@ lint|aarch64-linux-gnu-gcc|gcc-aarch64-linux-gnu|gcc-aarch64-linux-gnu|cross-aar
 lint|/usr/aarch64-linux-gnu/include/stdlib.h|libc6-dev-arm64-cross|-|-|aarch64-linux-gnu-glibc|-
 real|debootstrap|debootstrap|debootstrap|debootstrap|debootstrap|debootstrap
 real|docker-registry|docker-registry|-|distribution-registry|-|docker-registry
+real|zypper|zypper|zypper|zypper|-|zypper
 vm|qemu-system-x86_64|qemu-system-x86|qemu-system-x86-core|qemu-x86|qemu-system-x86|qemu-system-x86_64
 vm|xz|xz-utils|xz|xz|xz|xz
 bench|debootstrap|debootstrap|debootstrap|debootstrap|debootstrap|debootstrap

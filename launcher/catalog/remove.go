@@ -7,8 +7,9 @@ import (
 	"path/filepath"
 )
 
-// Remove takes a flake away: link, registration, drop-ins, plan and ledger entry. The link is removed only if it
-// is ours, and a file that --force had moved away comes back; a flake that was imported is given back. arg is a flake's name or the path of its link.
+// Remove takes a flake away: link, what was exported, registration, drop-ins, plan and ledger entry. The link and
+// exported files are removed only if they are as we made them, and a file that --force had moved away comes back; a
+// flake that was imported is given back. arg is a flake's name or the path of its link.
 //
 // It returns *flake.NotFoundError for an unknown flake and *NotOursError for one of another directory.
 func (c *Catalog) Remove(arg string) (name string, err error) {
@@ -40,7 +41,7 @@ func (c *Catalog) Remove(arg string) (name string, err error) {
 		return "", err
 	}
 	errs := []error{
-		os.Remove(item.File), os.RemoveAll(c.dropIns(item.Name)),
+		removeExported(entry), os.Remove(item.File), os.RemoveAll(c.dropIns(item.Name)),
 		c.removePlans(item.Name), ignoreMissing(os.Remove(c.ledgerFile(item.Name))),
 	}
 	if err := errors.Join(errs...); err != nil {

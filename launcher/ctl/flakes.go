@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/flake-launcher/flake-launcher/launcher/catalog"
 	"github.com/flake-launcher/flake-launcher/launcher/flake"
@@ -24,6 +25,8 @@ type registerCmd struct {
 	Force     bool     `help:"Replace a registration, or a file in the way (which is kept)."`
 	Pull      bool     `help:"Pull images that are not stored."`
 	Info      bool     `help:"Print what the image says about itself (/NAME.yaml) and register nothing."`
+
+	Export bool `help:"Put the man pages and completions that the image has for the command on the host too; remove takes them away. Completions are code that your shell runs."`
 
 	CheckHostDependencies bool `aliases:"check_host_dependencies" help:"Link the host files that the image asks for though it has no base."`
 
@@ -95,11 +98,14 @@ func (c *registerCmd) Run(ctx context.Context, s *session) error {
 	if f.Container.HostAppPath, err = filepath.Abs(c.App); err != nil || !filepath.IsAbs(c.App) {
 		return &catalog.PathError{Path: c.App, Reason: "not an absolute path", Fix: "give the full path of the command on the host"}
 	}
-	res, err := cat.Register(ctx, f, c.Force)
+	res, err := cat.Register(ctx, f, catalog.Options{Force: c.Force, Export: c.Export})
 	if err != nil {
 		return err
 	}
-	s.registered(f, res)
+	s.registered(f, res.Result)
+	if c.Export {
+		s.exported(res.Exported)
+	}
 	return nil
 }
 
@@ -114,6 +120,12 @@ func (s *session) registered(f *flake.Flake, res *compile.Result) {
 	if len(h.Linked)+len(h.Skipped) > 0 {
 		fmt.Fprintf(s.Err, "host files: %d linked, %d left out (noise, or not on this host)\n", len(h.Linked), len(h.Skipped))
 	}
+	if gone := h.MissingPackages(); len(gone) > 0 {
+		fmt.Fprintf(s.Err, "warning: the host lacks packages that were asked for: %s\n", strings.Join(gone, ", "))
+	}
+	if text := h.Libraries.Warning(); text != "" {
+		fmt.Fprintf(s.Err, "warning: %s\n", text)
+	}
 	if n := len(h.Unreadable); n > 0 {
 		fmt.Fprintf(s.Err, "warning: %d files of the host are not yours to read, nor the app's: for example %s\n", n, h.Unreadable[0])
 	}
@@ -121,6 +133,14 @@ func (s *session) registered(f *flake.Flake, res *compile.Result) {
 		d := h.Dangling[0]
 		fmt.Fprintf(s.Err, "warning: %d links of the host lead to files that the app's root lacks, for example %s to %s\n", n, d.Path, d.Missing)
 	}
+}
+
+func (s *session) exported(files []string) {
+	if len(files) == 0 {
+		fmt.Fprintln(s.Err, "warning: nothing to export: the image has no man page and no completion for this command")
+		return
+	}
+	fmt.Fprintf(s.Err, "exported: %d files, for example %s\n", len(files), files[0])
 }
 
 // fetch gets a missing image as flake-ctl pull would.

@@ -94,13 +94,15 @@ type Include struct {
 	Path []string `yaml:"path,omitempty"`
 }
 
-// HostFiles tunes which files of the removed manifests are linked. Keep and Drop are patterns: path.Match for
-// each component, ** for any number of them.
+// HostFiles tunes which files of the host are linked. Keep and Drop are patterns: path.Match for each component, ** for
+// any number of them. IgnoreMissing does without packages that the host lacks. Deps is how far the needs of HostSystem
+// are followed: "files", "libs" (also when empty) or "packages".
 type HostFiles struct {
 	Keep          []string `yaml:"keep,omitempty"`
 	Drop          []string `yaml:"drop,omitempty"`
 	FollowLinks   *bool    `yaml:"follow_links,omitempty"`
 	IgnoreMissing bool     `yaml:"ignore_missing,omitempty"`
+	Deps          string   `yaml:"deps,omitempty"`
 	// Freshness is "default" (also when empty) or "strict": whether a change of size or mode in place is looked for, too.
 	Freshness string `yaml:"freshness,omitempty"`
 	// Strategy is "bind" or "layer"; "" leaves it to the planner.

@@ -70,6 +70,16 @@ func (f *Flake) validate(file string, top *yaml.Node) error {
 	default:
 		return fail(fmt.Sprintf("network is %q, not host or none", f.Network), "network")
 	}
+	switch f.HostFiles.Deps {
+	case "", "files", "libs", "packages":
+	default:
+		return fail(fmt.Sprintf("host_files.deps is %q, not files, libs or packages", f.HostFiles.Deps), "host_files", "deps")
+	}
+	for _, name := range f.HostSystem {
+		if !isPackage(name) {
+			return fail(fmt.Sprintf("hostsystem: %q is no name of a package", name), "hostsystem")
+		}
+	}
 	switch f.HostFiles.Freshness {
 	case "", "default", "strict":
 	default:
@@ -116,8 +126,6 @@ func (f *Flake) Unsupported() string {
 		key   string
 		given bool
 	}{
-		{"hostsystem", len(f.HostSystem) > 0},
-		{"host_files.ignore_missing", f.HostFiles.IgnoreMissing},
 		{"host_files.follow_links", f.HostFiles.FollowLinks != nil},
 	} {
 		if k.given {
@@ -125,6 +133,12 @@ func (f *Flake) Unsupported() string {
 		}
 	}
 	return ""
+}
+
+// isPackage takes what names of packages are made of, an architecture behind a colon or a dot included.
+func isPackage(name string) bool {
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
+	return name != "" && len(name) < 256 && strings.Trim(name, letters+"+-.:") == "" && strings.Trim(name[:1], letters) == "" && !strings.Contains(name, "..")
 }
 
 // planted reports whether somebody other than root and the caller may have written the file.

@@ -284,6 +284,9 @@ static void perform(uint32_t op, char *p, uint32_t size, const uint64_t *old_mas
 	case OP_COPY:
 		do_copy(p, end);
 		return;
+	case OP_HOST:
+		do_host(p, end);
+		return;
 	case OP_PRESERVE:
 		preserve(p, end);
 		return;

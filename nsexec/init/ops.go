@@ -38,6 +38,7 @@ const (
 	opPreserve = 53
 	opLinks    = 54
 	opVerify   = 55
+	opHost     = 56
 )
 
 // StageEnv begins the only variable in the environment of the direct engine's program; a descriptor follows.
@@ -208,6 +209,10 @@ func (o *Ops) Links(layer Handle, data []Handle, flags uint32) {
 
 // Verify ends a list: it reads a byte of the file at path below the mounted root, and ends with 0 if that works.
 func (o *Ops) Verify(path string) { o.add(opVerify, nil, strings.TrimPrefix(path, "/")) }
+
+// Host makes the host's root, or a directory of it, the root: read-only, with all that is mounted there, without setuid
+// programs and devices. It stands in for Upper and Overlay.
+func (o *Ops) Host(path string) { o.add(opHost, nil, path) }
 
 // Link binds a host file read-only. Neither path may lead through a symlink.
 func (o *Ops) Link(kind, flags uint32, source, target string) {

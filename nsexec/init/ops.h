@@ -82,6 +82,7 @@ enum op {
 	OP_COPY = 52,    /* uint32 mode, uid, gid (~0: as it is); source on the host, path */
 	OP_LINKS = 54,   /* uint32 flags, descriptor of the links' layer, number of data layers, descriptors; paths: the host layer */
 	OP_VERIFY = 55,  /* path: read a byte of it below the root, and end well */
+	OP_HOST = 56,    /* path: the root is the host's, or a directory of it, read-only with all that is mounted there */
 	OP_PRESERVE = 53, /* uint32 n, descriptors beyond 2 that the app gets, too */
 
 	/* Of kept instances: hold.c, join.c. */
@@ -203,6 +204,7 @@ void do_seed(char *p, char *end);
 void do_copy(char *p, char *end);
 void do_links(char *p, char *end);
 void do_verify(char *p, char *end);
+void do_host(char *p, char *end);
 void do_overlay(char *p, char *end);
 void do_pivot(char *p, char *end);
 void do_mount(uint32_t op, char *p, char *end);

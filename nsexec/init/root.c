@@ -418,6 +418,25 @@ void do_overlay(char *p, char *end)
 	close(point);
 }
 
+/*
+ * The host itself is the root: all of it, as it is mounted now, read-only. What has to differ is mounted over it. It is
+ * a copy of the mounts, so the host's own stay as they are.
+ */
+void do_host(char *p, char *end)
+{
+	const char *path = text(OP_HOST, &p, end);
+
+	if (is_outer || root >= 0)
+		die(OP_HOST, EPROTO);
+	callers_umask = umask(0);
+	root = syscall(NR_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | O_CLOEXEC | AT_RECURSIVE_);
+	if (root < 0 || set_attrs(root, ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV, 1) != 0)
+		die_at(OP_HOST, errno, "show the host read-only:", path, NULL);
+	if (syscall(NR_move_mount, root, "", AT_FDCWD, "/", MOVE_FROM_EMPTY) != 0)
+		die_at(OP_HOST, errno, "show the host read-only:", path, NULL);
+	how.kind = UPPER_DISK; /* no tmpfs lies over the root */
+}
+
 /* What was the root, and what is mounted over it, goes away with the old one. No descriptor of the host's is left. */
 void do_pivot(char *p, char *end)
 {

@@ -223,7 +223,7 @@ func (c *Compiler) compile(ctx context.Context, req Request) (*Result, error) {
 		return nil, fmt.Errorf("open layers of %q: %w", req.Name, err)
 	}
 	defer view.Close()
-	host, err := c.host(req, images, view)
+	host, err := c.host(ctx, req, images, view)
 	if err != nil {
 		return nil, err
 	}

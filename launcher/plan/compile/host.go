@@ -1,7 +1,7 @@
 package compile
 
 import (
-	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/flake-launcher/flake-launcher/hostlink"
+	"github.com/flake-launcher/flake-launcher/hostlink/elflink"
 	"github.com/flake-launcher/flake-launcher/launcher/plan"
 	"github.com/flake-launcher/flake-launcher/rootfs"
 )
@@ -47,6 +48,8 @@ type HostReport struct {
 	// files for it.
 	Bound   map[string]string
 	NoLayer string
+	// Libraries is what came of the needs of host packages.
+	Libraries elflink.Report
 }
 
 // hostFiles is what the host supplies to one plan.
@@ -57,6 +60,7 @@ type hostFiles struct {
 	report HostReport
 	// resolved is what came of the manifests; place divides it.
 	resolved *hostlink.Plan
+	packages *packages
 	layer    *plan.HostLayer
 }
 
@@ -82,13 +86,18 @@ func (h *hostFiles) source(view *rootfs.View, target string) string {
 	return ""
 }
 
-// host reads the manifests of all images of the stack and resolves them against the host.
-func (c *Compiler) host(req Request, images []rootfs.Stored, view *rootfs.View) (*hostFiles, error) {
-	out := &hostFiles{nodes: hostlink.HideManifests(view)}
-	if req.HostDeps {
-		if err := c.removed(out, req, images, view); err != nil {
+// host finds out what the images and the flake want of the host, and resolves it.
+func (c *Compiler) host(ctx context.Context, req Request, images []rootfs.Stored, view *rootfs.View) (*hostFiles, error) {
+	out := &hostFiles{nodes: hostlink.HideManifests(view), packages: &packages{root: c.HostRoot}}
+	sources, skipped, err := c.sources(ctx, out.packages, req, images)
+	if err != nil {
+		return nil, err
+	}
+	if len(sources)+len(skipped) > 0 {
+		if err := c.resolve(out, req, images, sources, view); err != nil {
 			return nil, err
 		}
+		out.report.Skipped = append(out.report.Skipped, skipped...)
 	}
 	for _, n := range mountPoints {
 		_, err := view.Lstat(n.Path)
@@ -101,30 +110,6 @@ func (c *Compiler) host(req Request, images []rootfs.Stored, view *rootfs.View) 
 		out.nodes = append(out.nodes, n)
 	}
 	return out, nil
-}
-
-func (c *Compiler) removed(out *hostFiles, req Request, images []rootfs.Stored, view *rootfs.View) error {
-	var sources []hostlink.Source
-	for n, img := range images {
-		src, err := manifests(req.Images[n], img)
-		if err != nil {
-			return err
-		}
-		sources = append(sources, src...)
-	}
-	res, err := hostlink.Resolve(hostlink.Request{
-		Sources: sources, HostRoot: c.HostRoot, Image: view, Provided: provided(), Keep: req.Keep, Drop: req.Drop,
-	})
-	if err != nil {
-		return fmt.Errorf("resolve host files of %q: %w", req.Name, err)
-	}
-	c.dropOwnLinks(res)
-	out.resolved = res
-	for _, dir := range res.Watch {
-		out.checks = append(out.checks, plan.NewCheck(dir))
-	}
-	out.report = HostReport{Linked: res.Linked, Skipped: res.Skipped, Dangling: res.Dangling, Unreadable: unreadable(res.Linked)}
-	return nil
 }
 
 func unreadable(linked []hostlink.Linked) []string {
@@ -157,37 +142,6 @@ func (c *Compiler) dropOwnLinks(res *hostlink.Plan) {
 		}
 		return ours[l.Target]
 	})
-}
-
-// manifests reads what one image says about the host's files.
-func manifests(name string, img rootfs.Stored) ([]hostlink.Source, error) {
-	view, err := rootfs.NewView(img.LayerDirs(img.Store))
-	if err != nil {
-		return nil, fmt.Errorf("open layers of image %q: %w", name, err)
-	}
-	defer view.Close()
-	if st, err := view.Lstat(hostlink.SystemFiles); err == nil && st.Mode().IsRegular() {
-		return nil, &StackError{
-			Flake: name, Reason: fmt.Sprintf("image %q asks for host files by a script (%s), which this version can't run", name, hostlink.SystemFiles),
-			Fix: "use a delta that lists its host files in /removed",
-		}
-	}
-	var out []hostlink.Source
-	for _, path := range hostlink.RemovedManifests {
-		b, err := view.ReadFile(path, maxManifest)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read %s of image %q: %w", path, name, err)
-		}
-		m, err := hostlink.ParseManifest(bytes.NewReader(b))
-		if err != nil {
-			return nil, fmt.Errorf("parse %s of image %q: %w", path, name, err)
-		}
-		out = append(out, hostlink.Source{Origin: name, Kind: "removed", Manifest: m})
-	}
-	return out, nil
 }
 
 func planLink(l hostlink.Link) plan.Link {

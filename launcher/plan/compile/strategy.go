@@ -27,7 +27,7 @@ func (c *Compiler) place(p *plan.Plan, req Request, host *hostFiles, layers []st
 		return nil
 	}
 	opt := hostlink.LayerOptions{
-		Data: c.dataDirs(), Min: minLayer, Trusted: c.Caller.Root(), Edited: func(path string) bool { return strings.HasPrefix(path, "/usr/local/") },
+		Data: c.dataDirs(), Min: minLayer, Trusted: c.Caller.Root(), Edited: c.edited(host),
 	}
 	strategy := req.Flake.HostFiles.Strategy
 	switch strategy {
@@ -47,6 +47,9 @@ func (c *Compiler) place(p *plan.Plan, req Request, host *hostFiles, layers []st
 			layer, binds = nil, host.resolved.Links
 		}
 	}
+	if layer != nil {
+		host.watchPackages() // sizes and modes are those of now: an update of packages has them looked at again
+	}
 	for _, l := range binds {
 		p.Links = append(p.Links, planLink(l))
 	}
@@ -57,6 +60,33 @@ func (c *Compiler) place(p *plan.Plan, req Request, host *hostFiles, layers []st
 		}
 	}
 	return nil
+}
+
+// edited tells which files of the host are usually changed in place: those below /usr/local, those that belong to no
+// package, and configuration. Where no database tells, all others are taken for a package's.
+func (c *Compiler) edited(host *hostFiles) func(path string) bool {
+	local := func(path string) bool { return strings.HasPrefix(path, "/usr/local/") }
+	var paths []string
+	for _, l := range host.resolved.Links {
+		if slices.ContainsFunc(c.dataDirs(), func(dir string) bool { return strings.HasPrefix(l.Source, dir+"/") }) {
+			paths = append(paths, l.Source)
+		}
+	}
+	if len(paths) < minLayer {
+		return local
+	}
+	db, err := host.packages.open()
+	if err != nil {
+		return local
+	}
+	owners, err := db.Owners(paths)
+	if err != nil {
+		return local
+	}
+	return func(path string) bool {
+		owner, ok := owners[path]
+		return !ok || owner.Config || local(path)
+	}
 }
 
 // addNodes takes over what the own layer has to hold, without mount points for files that need none.
