@@ -56,11 +56,8 @@ func testIncludeTar(t *testing.T, by fixture.Caller) {
 		if res := app("cat", "/etc/link", "/usr/lib/one"); res.Stdout != want+"l\n" {
 			t.Errorf("%s: %v", name, res)
 		}
-		owner := "7:8"
-		if !by.IsRoot() {
-			owner = by.Owner()
-		}
-		says(t, app, "none 100000 4755 "+owner+" 2  100000 4755 "+owner+" 2  120000 777 "+by.Owner()+" 7 usr/lib",
+		owner := by.OwnerOf(7, 8)
+		says(t, app, "none 100000 4755 "+owner+" 2  100000 4755 "+owner+" 2  120000 777 "+by.OwnerOf(0, 0)+" 7 usr/lib",
 			"stat", "/etc/base", "/usr/bin/setuid", "/usr/bin/second", "/lib")
 		if got := strings.Fields(app("stat", "/tmp", "/etc").Stdout); len(got) < 6 || got[1] != "1777" || got[5] != "755" {
 			t.Errorf("%s: modes of directories that the archive does not name: %v", name, got)
@@ -132,7 +129,7 @@ func testIncludePath(t *testing.T, by fixture.Caller) {
 	if res := app("cat", dir+"/link", dir+"/sub/hard", file); res.Stdout != "first\nfirst\nsingle\n" {
 		t.Errorf("%v", res)
 	}
-	says(t, app, fmt.Sprintf("40000 710 %s 4096  100000 751 %[1]s 18  120000 777 %[1]s 11 sub/../file 120000 777 %[1]s 11 /etc/shadow", by.Owner()),
+	says(t, app, fmt.Sprintf("40000 710 %s 4096  100000 751 %[1]s 18  120000 777 %[1]s 11 sub/../file 120000 777 %[1]s 11 /etc/shadow", by.OwnerInside()),
 		"stat", dir+"/sub", dir+"/sub/tool", dir+"/link", dir+"/out")
 	// The app writes to its own copy.
 	app("write", dir+"/file", "changed inside")

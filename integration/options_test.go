@@ -35,7 +35,7 @@ func testOptions(t *testing.T, by fixture.Caller) {
 		not  bool // what is wanted must not be there
 		by   string
 	}{
-		"flake-pilot's own":         {opts: []string{`\--rm`, "-ti", "--init"}, args: []string{"id"}, want: by.Owner()},
+		"flake-pilot's own":         {opts: []string{`\--rm`, "-ti", "--init"}, args: []string{"id"}, want: by.OwnerInside()},
 		"volume":                    {opts: []string{"--volume=" + s.Tmp + ":/srv/x"}, args: []string{"cat", "/srv/x/data dir/file"}, want: "the host's"},
 		"volume with a blank":       {opts: []string{`-v "` + data + `:/srv/x y"`}, args: []string{"cat", "/srv/x y/file"}, want: "the host's"},
 		"volume as flake-pilot":     {opts: []string{"-v " + data + ":/srv/x y"}, args: []string{"cat", "/srv/x y/file"}, want: "the host's"},
@@ -45,7 +45,7 @@ func testOptions(t *testing.T, by fixture.Caller) {
 		"volume, writable":          {opts: []string{"-v %WHERE:/srv/x"}, args: []string{"touch", "/srv/x/file"}, want: "ok"},
 		"volume, read-only root":    {opts: []string{"-v %WHERE:/new/x", "--read-only"}, args: []string{"touch", "/new/x/file", "/etc/x"}, want: "ok EROFS"},
 		"mount":                     {opts: []string{"--mount type=bind,src=%WHERE,dst=/srv/x,ro"}, args: []string{"touch", "/srv/x/file"}, want: "EROFS"},
-		"tmpfs":                     {opts: []string{"--tmpfs /etc:size=64k,mode=750"}, args: []string{"stat", "/etc", "/etc/origin"}, want: "40000 750 " + by.Owner() + " 40  none"},
+		"tmpfs":                     {opts: []string{"--tmpfs /etc:size=64k,mode=750"}, args: []string{"stat", "/etc", "/etc/origin"}, want: "40000 750 " + by.OwnerInside() + " 40  none"},
 		"tmpfs over a volume":       {opts: []string{"--tmpfs %HOME/x", "-v %HOME:%HOME"}, args: []string{"touch", s.Home + "/x/y"}, want: "ok"},
 		"tmpfs, its size":           {opts: []string{"--tmpfs /t:size=64k,noexec"}, args: []string{"cat", "/proc/mounts"}, want: "tmpfs /t tmpfs rw,nosuid,nodev,noexec,relatime,size=64k"},
 		"mount of a tmpfs":          {opts: []string{"--mount type=tmpfs,dst=/new/t,tmpfs-mode=700", "--read-only"}, args: []string{"touch", "/new/t/x"}, want: "ok"},
@@ -79,7 +79,7 @@ func testOptions(t *testing.T, by fixture.Caller) {
 		"no filter":                 {opts: []string{"--security-opt seccomp=unconfined"}, args: []string{"status", "Seccomp_filters"}, want: "Seccomp_filters:\t1"},
 		"new privileges":            {opts: []string{"--security-opt no-new-privileges=false"}, args: []string{"status", "NoNewPrivs", "Seccomp_filters"}, want: "NoNewPrivs:\t0 Seccomp_filters:\t2"},
 		"no new privileges":         {opts: []string{"--security-opt no-new-privileges"}, args: []string{"status", "NoNewPrivs"}, want: "NoNewPrivs:\t1"},
-		"noted security":            {opts: []string{"--security-opt label=disable --security-opt apparmor=unconfined"}, args: []string{"id"}, want: by.Owner()},
+		"noted security":            {opts: []string{"--security-opt label=disable --security-opt apparmor=unconfined"}, args: []string{"id"}, want: by.OwnerInside()},
 		"mask":                      {opts: []string{"--security-opt mask=/usr/bin/none:/usr/lib"}, args: []string{"cat", "/proc/mounts"}, want: "tmpfs /usr/lib tmpfs ro"},
 		"unmask":                    {opts: []string{"--security-opt unmask=/proc/ke*"}, args: []string{"cat", "/proc/mounts"}, want: "/proc/keys", not: true},
 		"still masked":              {opts: []string{"--security-opt unmask=/proc/ke*"}, args: []string{"cat", "/proc/mounts"}, want: "/proc/interrupts"},
@@ -90,12 +90,12 @@ func testOptions(t *testing.T, by fixture.Caller) {
 		"group":                     {opts: []string{"--group-add 77,88"}, args: []string{"ids"}, want: "[77 88]", by: "root"},
 		"own groups":                {opts: []string{"--group-add keep-groups"}, args: []string{"id"}, want: by.Owner(), by: "user"},
 		"keep-id":                   {opts: []string{"--userns keep-id"}, args: []string{"id"}, want: by.Owner()},
-		"host's ids":                {opts: []string{"--userns=host"}, args: []string{"id"}, want: by.Owner()},
+		"host's ids":                {opts: []string{"--userns=host"}, args: []string{"id"}, want: by.OwnerInside()},
 		"user":                      {opts: []string{"--user root"}, args: []string{"id"}, want: "0:0 root"},
 		"ulimit":                    {opts: []string{"--ulimit msgqueue=64:100"}, args: []string{"cat", "/proc/self/limits"}, want: "64                   100"},
 		"shm":                       {opts: []string{"--shm-size 64k"}, args: []string{"cat", "/proc/mounts"}, want: "/dev/shm tmpfs rw,nosuid,nodev,noexec,relatime,size=64k"},
 		"size of what is written":   {opts: []string{"--storage-opt size=64k"}, args: []string{"write", "/etc/big", strings.Repeat("x", 100_000)}, want: "no space left on device"},
-		"noted":                     {opts: []string{"--name x --label a=b", "--annotation c=d"}, args: []string{"id"}, want: by.Owner()},
+		"noted":                     {opts: []string{"--name x --label a=b", "--annotation c=d"}, args: []string{"id"}, want: by.OwnerInside()},
 	} {
 		if test.by != "" && test.by != by.Name {
 			continue

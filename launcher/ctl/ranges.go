@@ -161,7 +161,9 @@ func (s *session) own(store *rootfs.Store) func(context.Context, *plan.Range, []
 		return nil
 	}
 	return func(ctx context.Context, r *plan.Range, layers []string) error {
-		fmt.Fprintf(s.Err, "giving %d layers the owners that their images name\n", len(layers))
+		if tell := s.progress(); tell != nil {
+			tell(fmt.Sprintf("giving %d layers the owners that their images name", len(layers)))
+		}
 		return s.ranges(ctx, store.Root(), r, "make", layers...)
 	}
 }

@@ -60,7 +60,7 @@ func (c *Compiler) idRange(p *plan.Plan, req Request, images []rootfs.Stored) (*
 	}
 	if p.Kept != "" && p.Writable == plan.WritableDisk {
 		return nil, refuse("say `writable: tmpfs`, or let the container end with its app",
-			"not together with a container that is kept on disk (%s) in this version", p.Kept)
+			"not together with the writable: disk of a container that is kept (%s), in this version", p.Kept)
 	}
 	if req.Engine == plan.EngineLibcontainer {
 		return nil, refuse("leave out `engine`", "not together with engine: libcontainer in this version")
