@@ -238,10 +238,16 @@ func makeNode(at *os.File, name string, n Node, chown bool) error {
 		if err := symlinkat(n.Target, at, name); err != nil {
 			return err
 		}
-		if !chown {
+		if chown {
+			if err := lchownat(at, name, n.UID, n.GID); err != nil {
+				return err
+			}
+		}
+		if n.Mtime == (unix.Timespec{}) {
 			return nil
 		}
-		return lchownat(at, name, n.UID, n.GID)
+		times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, n.Mtime}
+		return pathError("utimes", name, unix.UtimesNanoAt(int(at.Fd()), name, times, unix.AT_SYMLINK_NOFOLLOW))
 	case KindFile:
 		return makeFile(at, name, n, chown)
 	case KindMeta:

@@ -39,6 +39,7 @@ const (
 	SourceScript  = "systemfiles" // an image's script that lists packages, or files
 	SourcePackage = "package"     // a package of the host that the flake names
 	SourceLibrary = "library"     // what the files of such a package need
+	SourceLink    = "link"        // of no manifest: what a symlink leads to, see Request.FollowLinks
 )
 
 // Source is one manifest with where it comes from.
@@ -46,6 +47,22 @@ type Source struct {
 	Origin   string // the image's or package's name, for reports
 	Kind     string // one of Source*
 	Manifest Manifest
+	// Barred says why nothing of it counts: each entry is skipped for that reason. "": all may count.
+	Barred string
+	// Refuse says why the source may not have a file of the host, "" if it may. Keep patterns do not overrule it. nil:
+	// it may have all.
+	Refuse func(HostFile) string
+}
+
+// HostFile is a file of the host that a source asks for. The paths are relative to the root, without a leading slash.
+type HostFile struct {
+	Path   string // as the source has it
+	Source string // where that is on the host, directories that are symlinks resolved
+	Target string // where it would be in the app's root
+	Kind   Kind
+	// Public says that every user of the host can reach and read it. A symlink, or a directory, whose content is never
+	// linked, has to be reached only.
+	Public bool
 }
 
 // Request is what [Resolve] works on. The zero value of each field but Image
@@ -57,6 +74,8 @@ type Request struct {
 	Provided []string // paths that the launcher fills in itself, with what is below them
 	Keep     []string // patterns: link these although they are noise or match Drop
 	Drop     []string // patterns: treat these as noise
+	// FollowLinks links the targets of symlinks, too, that only the host has: see decisions/0006.
+	FollowLinks bool
 }
 
 // Plan is what has to be done to give an app its host files. It depends on
@@ -102,9 +121,9 @@ type Node struct {
 	UID, GID int
 	Target   string // of a symlink; of KindMeta the content's path in its data directory, with a leading slash
 
+	Mtime unix.Timespec // of KindMeta, and of a symlink that the host has
 	// Of KindMeta only.
 	Size    int64
-	Mtime   unix.Timespec
 	Trusted bool
 	HostID  [2]uint64 // device and inode: files that are one on the host are one here
 	Names   uint64    // of the file on the host
@@ -119,6 +138,7 @@ type Linked struct {
 	Origin string
 	From   string // the Source's Kind
 	Line   int
+	For    string // of SourceLink the entry that led to it
 }
 
 // Cause says why an entry was left out.
@@ -135,6 +155,7 @@ const (
 	CauseType       Cause = "type"       // FIFO or device
 	CauseConflict   Cause = "conflict"   // would hide or contradict other files
 	CauseUnreadable Cause = "unreadable" // host or image can't be looked at there
+	CausePolicy     Cause = "policy"     // its source may not ask for it
 	CauseRefused    Cause = "refused"    // never linked, whatever the flake says
 )
 
@@ -145,6 +166,7 @@ type Skip struct {
 	Line   int
 	Cause  Cause
 	Reason string
+	From   string // as in Linked
 }
 
 // Replaced is a place where the own layer changes the type of what the image has.
@@ -164,4 +186,5 @@ type Dangling struct {
 	Missing string // the first path on its way that the app's root lacks and the host has
 	Origin  string
 	Line    int
+	Reason  string // why that was not linked as well
 }

@@ -57,7 +57,7 @@ var completing = map[string]struct {
 	typed, keys string
 	want        []string
 }{
-	"a command":                 {"flake-ctl ver", keyTab, []string{"flake-ctl version "}},
+	"a command":                 {"flake-ctl versi", keyTab, []string{"flake-ctl version "}},
 	"commands":                  {"flake-ctl re", keyAll, []string{"register", "remove"}},
 	"a flag":                    {"flake-ctl register --check", keyTab, []string{"--check-host-dependencies "}},
 	"values":                    {"flake-ctl images --format ", keyAll, []string{"table", "json", "csv"}},

@@ -44,7 +44,8 @@ func hostTree(t *testing.T, by fixture.Caller) (dir string, names []string) {
 		file(fmt.Sprintf("plain/%02d", i), 0o644)
 	}
 	file("program", 0o755)
-	file("private", 0o600)
+	file("odd-mode", 0o604)
+	file("private", 0o600) // which the policy refuses
 	file("read-only", 0o444)
 	file("setuid", 0o755|os.ModeSetuid)
 	file("with blank", 0o644)
@@ -136,7 +137,7 @@ func testStrategies(t *testing.T, by fixture.Caller) {
 			t.Errorf("%s: bind %q, layer %q", path, seen["bind"][path], seen["layer"][path])
 		}
 	}
-	for name, want := range map[string]string{"program": "100755 ", "read-only": "100444 ", "setuid": "104755 ", "relative": `"program"`, "dangling": `"nowhere"`, "file-here": "100644 ", "dir-here/file": "100644 ", "linked/deep": "100644 ", "directory": "40750 "} {
+	for name, want := range map[string]string{"program": "100755 ", "read-only": "100444 ", "setuid": "104755 ", "relative": `"program"`, "dangling": `"nowhere"`, "file-here": "100644 ", "dir-here/file": "100644 ", "linked/deep": "100644 ", "directory": "40750 ", "odd-mode": "100604 ", "private": "none"} {
 		if got := seen["layer"][filepath.Join(dir, name)]; !strings.Contains(got, want) {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}
@@ -274,7 +275,7 @@ func change(t *testing.T, s *fixture.Sandbox, random *rand.Rand, path string, ro
 		case 1:
 			err = os.Remove(path)
 		case 2:
-			err, inPlace = os.Chmod(path, 0o640+os.FileMode(random.IntN(5))), true
+			err, inPlace = os.Chmod(path, []os.FileMode{0o644, 0o664, 0o604, 0o755, 0o704}[random.IntN(5)]), true
 		default:
 			err, inPlace = os.WriteFile(path, []byte(text), 0o644), true
 		}

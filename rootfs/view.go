@@ -240,19 +240,16 @@ func (v *View) openRegular(at location, name string) (*os.File, error) {
 
 // ReadDir lists a merged directory, following links, sorted by name. Each
 // entry's Info is that of [View.Lstat] and costs nothing more.
-func (v *View) ReadDir(unsafePath string) (entries []fs.DirEntry, err error) {
-	err = v.at("readdir", unsafePath, true, func(at location) error {
-		if at.name != "" {
-			var st unix.Stat_t
-			if _, err := v.statEntry(at, &st); err != nil {
-				return err
-			}
-			return unix.ENOTDIR
-		}
-		entries, err = v.readDir(at.dir)
-		return err
-	})
-	return entries, err
+func (v *View) ReadDir(unsafePath string) ([]fs.DirEntry, error) {
+	entries, err := v.Entries(unsafePath)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]fs.DirEntry, 0, len(entries))
+	for _, e := range entries {
+		out = append(out, fs.FileInfoToDirEntry(e.Info))
+	}
+	return out, nil
 }
 
 // Origin says which layer supplies an entry, as an index into the list the

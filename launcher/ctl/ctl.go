@@ -17,6 +17,7 @@ import (
 	"github.com/flake-launcher/flake-launcher/launcher/catalog"
 	"github.com/flake-launcher/flake-launcher/launcher/plan"
 	"github.com/flake-launcher/flake-launcher/launcher/plan/compile"
+	"github.com/flake-launcher/flake-launcher/launcher/policy"
 	"github.com/flake-launcher/flake-launcher/rootfs"
 )
 
@@ -39,6 +40,8 @@ type grammar struct {
 	Register registerCmd `cmd:"" help:"Make a command on the host that runs inside an image."`
 	List     listCmd     `cmd:"" help:"List the registered flakes."`
 	Images   imagesCmd   `cmd:"" help:"List the stored images."`
+	Explain  explainCmd  `cmd:"" help:"Tell where the files of an app come from, and why."`
+	Verify   verifyCmd   `cmd:"" help:"Look whether flakes are whole, and show what the host has now."`
 	Remove   removeCmd   `cmd:"" help:"Remove flakes, or an image with all that only it needs."`
 	Import   importCmd   `cmd:"" help:"Take over what is registered with flake-pilot, or give it back."`
 	GC       gcCmd       `cmd:"" name:"gc" help:"Delete what nothing needs any more."`
@@ -180,7 +183,7 @@ func (s *session) catalog(store *rootfs.Store) (*catalog.Catalog, error) {
 		Dir: dir, Searched: searched, Launcher: link,
 		Ledger: store.LedgerDir(), Plans: store.PlansDir(),
 		Compiler: &compile.Compiler{
-			Store: store, Images: images, Settings: settings, Defaults: conf.Defaults, Searched: searched, HostRoot: "/", Launcher: link, Caller: s.caller(), Own: s.own(store),
+			Store: store, Images: images, Settings: settings, Defaults: conf.Defaults, Searched: searched, HostRoot: "/", Policy: policy.File, Launcher: link, Caller: s.caller(), Own: s.own(store),
 			Protect:  s.protected(dir),
 			Progress: s.progress(),
 		},

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
+	"github.com/flake-launcher/flake-launcher/hostlink"
 	"github.com/flake-launcher/flake-launcher/launcher/catalog"
 	"github.com/flake-launcher/flake-launcher/launcher/flake"
 	"github.com/flake-launcher/flake-launcher/launcher/option"
@@ -125,6 +127,11 @@ func (s *session) registered(f *flake.Flake, res *compile.Result) {
 	}
 	if text := h.Libraries.Warning(); text != "" {
 		fmt.Fprintf(s.Err, "warning: %s\n", text)
+	}
+	if n := h.Count(hostlink.CausePolicy); n > 0 {
+		first := slices.IndexFunc(h.Skipped, func(k hostlink.Skip) bool { return k.Cause == hostlink.CausePolicy })
+		fmt.Fprintf(s.Err, "warning: %d files are refused by the policy, for example %s: flake-ctl explain %s says why\n",
+			n, printable("/"+h.Skipped[first].Path), filepath.Base(f.Container.HostAppPath))
 	}
 	if n := len(h.Unreadable); n > 0 {
 		fmt.Fprintf(s.Err, "warning: %d files of the host are not yours to read, nor the app's: for example %s\n", n, h.Unreadable[0])

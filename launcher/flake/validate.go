@@ -119,22 +119,6 @@ func (f *Flake) validateOptions(fail func(msg string, keys ...string) error) err
 	return err
 }
 
-// Unsupported names the first key of the flake whose feature this version does not have yet, so that it is
-// refused and never ignored; "" when there is none.
-func (f *Flake) Unsupported() string {
-	for _, k := range []struct {
-		key   string
-		given bool
-	}{
-		{"host_files.follow_links", f.HostFiles.FollowLinks != nil},
-	} {
-		if k.given {
-			return k.key
-		}
-	}
-	return ""
-}
-
 // isPackage takes what names of packages are made of, an architecture behind a colon or a dot included.
 func isPackage(name string) bool {
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"

@@ -159,6 +159,14 @@ func writeOwnFiles(dir string, files []ownFile) error {
 	return nil
 }
 
+func ownPaths(files []ownFile) []string {
+	var out []string
+	for _, f := range files {
+		out = append(out, f.path)
+	}
+	return out
+}
+
 // ownNodes are the placeholders for ownFiles.
 func ownNodes(files []ownFile) []hostlink.Node {
 	var out []hostlink.Node

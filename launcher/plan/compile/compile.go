@@ -28,6 +28,8 @@ type Compiler struct {
 	Searched []string
 	// HostRoot is where host files are looked for, normally "/".
 	HostRoot string
+	// Policy is the file that says what images may ask of the host; "" is none.
+	Policy string
 	// Launcher is the file that links of flakes point to; a target that would be it is a loop. May be "".
 	Launcher string
 	// Caller is who will start the plans.
@@ -78,6 +80,8 @@ type Result struct {
 	// Digests are the images' manifest digests by the names of the request.
 	Digests map[string]string
 	Host    HostReport
+	// Root is what the app's root is put together from.
+	Root Root
 }
 
 // FromFlake turns a registration into a request.
@@ -85,9 +89,6 @@ func FromFlake(name string, f *flake.Flake) (Request, error) {
 	f, err := flake.Effective(f)
 	if err != nil {
 		return Request{}, fmt.Errorf("flake %q: %w", name, err)
-	}
-	if key := f.Unsupported(); key != "" {
-		return Request{}, &UnsupportedError{Flake: name, Key: key}
 	}
 	r := Request{
 		Name: name, Flake: f, Images: f.Images(), Digests: f.Container.Digests, User: f.User, Writable: f.Writable, Engine: f.Engine, Nesting: f.Nesting, IDs: f.IDs,
@@ -102,45 +103,19 @@ func FromFlake(name string, f *flake.Flake) (Request, error) {
 
 // Flake compiles the plan of the registered flake and writes it to the store. The file is replaced atomically.
 func (c *Compiler) Flake(ctx context.Context, name string) (*Result, error) {
-	file, err := flake.Find(c.Searched, name)
+	req, file, err := c.registered(name)
 	if err != nil {
 		return nil, err
 	}
-	checks := c.searchChecks(name, file)
-	f, files, err := flake.Parse(file)
-	if err != nil {
-		return nil, err
+	if req.asRoot(c.Caller) {
+		return c.asRoot(name, file, req.Flake.Container.HostAppPath, slices.Concat(c.Settings, req.Checks))
 	}
-	for _, path := range files[1:] { // the first is in checks already, taken before it was read
-		checks = append(checks, plan.NewCheck(path))
-	}
-	req, err := FromFlake(name, f)
-	if err != nil {
-		return nil, err
-	}
-	req.Checks = checks
-	if f.Container.Runtime.RunAs == "root" && c.Caller.UID != 0 {
-		return c.asRoot(name, file, f.Container.HostAppPath, slices.Concat(c.Settings, checks))
-	}
-	return c.compileTo(ctx, req, filepath.Join(c.Store.PlansDir(), plan.FileName(name, c.Caller.Home)))
+	return c.compileTo(ctx, req, c.PlanFile(name))
 }
 
 // AdHoc compiles a stack that nothing registers and writes its plan under the given file name.
 func (c *Compiler) AdHoc(ctx context.Context, req Request, fileName string) (*Result, error) {
 	return c.compileTo(ctx, req, filepath.Join(c.Store.PlansDir(), fileName))
-}
-
-// searchChecks fingerprints the registration and the absence of those that would come before it.
-func (c *Compiler) searchChecks(name, file string) []plan.Check {
-	var out []plan.Check
-	for _, d := range c.Searched {
-		path := filepath.Join(d, name+".yaml")
-		out = append(out, plan.NewCheck(path))
-		if path == file {
-			break
-		}
-	}
-	return out
 }
 
 func (c *Compiler) compileTo(ctx context.Context, req Request, path string) (*Result, error) {
@@ -274,6 +249,7 @@ func (c *Compiler) compile(ctx context.Context, req Request) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	shown := layers
 	if layers, err = c.ownedLayers(ctx, p, layers); err != nil {
 		return nil, err
 	}
@@ -286,7 +262,9 @@ func (c *Compiler) compile(ctx context.Context, req Request) (*Result, error) {
 		p.Checks = append(p.Checks, plan.NewCheck(dir))
 	}
 	p.Checks = once(p.Checks)
-	return &Result{Plan: p, Digests: digests, Host: host.report}, nil
+	return &Result{Plan: p, Digests: digests, Host: host.report, Root: Root{
+		Layers: describeLayers(req, images, includes, shown), Nodes: host.nodes, Files: ownPaths(files),
+	}}, nil
 }
 
 // once leaves of several fingerprints of a path the first, which was taken before anything was read from there.

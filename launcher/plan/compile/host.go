@@ -23,9 +23,6 @@ import (
 // Own layers keep what the image's directories have of attributes.
 var _ hostlink.XattrImage = (*rootfs.View)(nil)
 
-// maxManifest bounds a manifest that is read into memory; hostlink bounds its lines.
-const maxManifest = 64 << 20
-
 // mountPoints are directories that every container has; missing ones come with the flake's own layer, since
 // the root may be mounted read-only.
 var mountPoints = []hostlink.Node{
@@ -42,6 +39,7 @@ type HostReport struct {
 	Linked   []hostlink.Linked
 	Skipped  []hostlink.Skip
 	Dangling []hostlink.Dangling
+	Replaced []hostlink.Replaced
 	// Unreadable are linked files of the host that the caller may not read: the app could not either.
 	Unreadable []string
 	// Bound says why a file has a mount of its own, by its place; NoLayer why there is no host layer though there were
@@ -54,14 +52,12 @@ type HostReport struct {
 
 // hostFiles is what the host supplies to one plan.
 type hostFiles struct {
-	links  []plan.Link
 	nodes  []hostlink.Node
 	checks []plan.Check
 	report HostReport
 	// resolved is what came of the manifests; place divides it.
 	resolved *hostlink.Plan
 	packages *packages
-	layer    *plan.HostLayer
 }
 
 // source returns the host file that a link puts at target, or "".
@@ -89,7 +85,7 @@ func (h *hostFiles) source(view *rootfs.View, target string) string {
 // host finds out what the images and the flake want of the host, and resolves it.
 func (c *Compiler) host(ctx context.Context, req Request, images []rootfs.Stored, view *rootfs.View) (*hostFiles, error) {
 	out := &hostFiles{nodes: hostlink.HideManifests(view), packages: &packages{root: c.HostRoot}}
-	sources, skipped, err := c.sources(ctx, out.packages, req, images)
+	sources, skipped, err := c.sources(ctx, out, req, images)
 	if err != nil {
 		return nil, err
 	}

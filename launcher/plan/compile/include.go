@@ -27,6 +27,7 @@ func Sources(f *flake.Flake) []include.Source {
 // included are the layers of a flake's includes, bottom first.
 type included struct {
 	layers []*include.Layer
+	names  []string // "tar PATH" or "path PATH", one by one
 	checks []plan.Check
 }
 
@@ -44,8 +45,10 @@ func (c *Compiler) includes(ctx context.Context, p *plan.Plan, req Request, imag
 		if err := c.reaches(p, req, s, l); err != nil {
 			return nil, err
 		}
-		same := func(o *include.Layer) bool { return o.Part == l.Part }
-		out.layers = append(slices.DeleteFunc(out.layers, same), l)
+		if at := slices.IndexFunc(out.layers, func(o *include.Layer) bool { return o.Part == l.Part }); at >= 0 {
+			out.layers, out.names = slices.Delete(out.layers, at, at+1), slices.Delete(out.names, at, at+1)
+		}
+		out.layers, out.names = append(out.layers, l), append(out.names, fmt.Sprintf("%s %s", s.Kind, s.Path))
 		out.checks = append(out.checks, checks...)
 		below = append(slices.DeleteFunc(below, func(o include.Part) bool { return o == l.Part }), l.Part)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/flake-launcher/flake-launcher/hostlink"
 	"github.com/flake-launcher/flake-launcher/hostlink/pkgdb"
 	"github.com/flake-launcher/flake-launcher/launcher/plan"
+	"github.com/flake-launcher/flake-launcher/launcher/policy"
 )
 
 // How far the needs of host packages are followed; the values are those of the flake's host_files.deps.
@@ -87,6 +88,7 @@ type wish struct {
 	by, kind string
 	origin   string // "" is each package's own name
 	names    []string
+	rules    *policy.Rules // of the image that it comes from; nil: no policy counts
 }
 
 // grant makes sources of wishes, in one query of the database.
@@ -141,6 +143,9 @@ func (w *wish) source(name string, paths []string, seen map[string]bool) hostlin
 	src := hostlink.Source{Origin: w.origin, Kind: w.kind, Manifest: hostlink.PackageManifest(own)}
 	if src.Origin == "" {
 		src.Origin = name
+	}
+	if w.rules != nil {
+		src.Refuse = w.rules.Refuse
 	}
 	return src
 }

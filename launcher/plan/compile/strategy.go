@@ -37,6 +37,11 @@ func (c *Compiler) place(p *plan.Plan, req Request, host *hostFiles, layers []st
 		opt.Min, opt.Edited = 1, nil
 	}
 	layer, binds, why := hostlink.Split(host.resolved, opt)
+	if strategy == "bind" {
+		for target := range why {
+			why[target] = "host_files.strategy is bind"
+		}
+	}
 	host.report.Bound = why
 	if layer != nil {
 		if err := c.hostLayer(p, layer, layers, view); err != nil {
