@@ -102,6 +102,11 @@ func (a *appTree) open(path string) (*os.File, error) {
 	return a.img.Open(path)
 }
 
+func (a *appTree) names(dir string) []string {
+	list, err := a.img.ReadDir(dir)
+	return sortedNames(list, err)
+}
+
 // Lstat implements [hostlink.Image] for what comes on top.
 func (a *appTree) Lstat(path string) (fs.FileInfo, error) {
 	e, ok := a.over[path]

@@ -3,8 +3,6 @@ package elflink
 import (
 	"cmp"
 	"fmt"
-	"io/fs"
-	"os"
 	"slices"
 	"strings"
 
@@ -117,28 +115,6 @@ func newLinker(req Request) (*linker, error) {
 		}
 	}
 	return l, nil
-}
-
-func (a *appTree) names(dir string) []string {
-	list, err := a.img.ReadDir(dir)
-	return sortedNames(list, err)
-}
-
-func (h *hostTree) names(dir string) []string {
-	list, err := os.ReadDir(h.source(follow(h, dir).path))
-	return sortedNames(list, err)
-}
-
-func sortedNames(list []fs.DirEntry, err error) []string {
-	if err != nil {
-		return nil
-	}
-	var out []string
-	for _, e := range list {
-		out = append(out, e.Name())
-	}
-	slices.Sort(out)
-	return out
 }
 
 func (l *linker) limit() error {

@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/flake-launcher/flake-launcher/hostlink"
@@ -178,3 +179,20 @@ func (h *hostTree) entry(path string) entry {
 }
 
 func (h *hostTree) open(path string) (*os.File, error) { return os.Open(h.source(path)) }
+
+func (h *hostTree) names(dir string) []string {
+	list, err := os.ReadDir(h.source(follow(h, dir).path))
+	return sortedNames(list, err)
+}
+
+func sortedNames(list []fs.DirEntry, err error) []string {
+	if err != nil {
+		return nil
+	}
+	var out []string
+	for _, e := range list {
+		out = append(out, e.Name())
+	}
+	slices.Sort(out)
+	return out
+}

@@ -122,16 +122,16 @@ func (s *session) registered(f *flake.Flake, res *compile.Result) {
 	if len(h.Linked)+len(h.Skipped) > 0 {
 		fmt.Fprintf(s.Err, "host files: %d linked, %d left out (noise, or not on this host)\n", len(h.Linked), len(h.Skipped))
 	}
-	if n := h.Count(hostlink.CausePolicy); n > 0 {
-		first := slices.IndexFunc(h.Skipped, func(k hostlink.Skip) bool { return k.Cause == hostlink.CausePolicy })
-		fmt.Fprintf(s.Err, "warning: %d files are refused by the policy, for example %s: flake-ctl explain %s says why\n",
-			n, printable("/"+h.Skipped[first].Path), filepath.Base(f.Container.HostAppPath))
-	}
 	if gone := h.MissingPackages(); len(gone) > 0 {
 		fmt.Fprintf(s.Err, "warning: the host lacks packages that were asked for: %s\n", strings.Join(gone, ", "))
 	}
 	if text := h.Libraries.Warning(); text != "" {
 		fmt.Fprintf(s.Err, "warning: %s\n", text)
+	}
+	if n := h.Count(hostlink.CausePolicy); n > 0 {
+		first := slices.IndexFunc(h.Skipped, func(k hostlink.Skip) bool { return k.Cause == hostlink.CausePolicy })
+		fmt.Fprintf(s.Err, "warning: %d files are refused by the policy, for example %s: flake-ctl explain %s says why\n",
+			n, printable("/"+h.Skipped[first].Path), filepath.Base(f.Container.HostAppPath))
 	}
 	if n := len(h.Unreadable); n > 0 {
 		fmt.Fprintf(s.Err, "warning: %d files of the host are not yours to read, nor the app's: for example %s\n", n, h.Unreadable[0])

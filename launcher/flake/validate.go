@@ -119,10 +119,6 @@ func (f *Flake) validateOptions(fail func(msg string, keys ...string) error) err
 	return err
 }
 
-// Unsupported names the first key of the flake whose feature this version does not have yet, so that it is
-// refused and never ignored; "" when there is none. At present each key has its feature.
-func (f *Flake) Unsupported() string { return "" }
-
 // isPackage takes what names of packages are made of, an architecture behind a colon or a dot included.
 func isPackage(name string) bool {
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"

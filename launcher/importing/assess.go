@@ -219,9 +219,6 @@ func (a *assessment) unknown() {
 
 // finish lets the flake be imported if nothing speaks against it.
 func (a *assessment) finish() {
-	if key := a.effective().Unsupported(); key != "" {
-		a.Refuse(key, "is not supported by this version")
-	}
 	sort.SliceStable(a.Findings, func(i, j int) bool { return a.Findings[i].Key < a.Findings[j].Key })
 	if !slices.ContainsFunc(a.Findings, func(f Finding) bool { return f.Verdict == Cannot }) {
 		f := a.f

@@ -90,9 +90,6 @@ func FromFlake(name string, f *flake.Flake) (Request, error) {
 	if err != nil {
 		return Request{}, fmt.Errorf("flake %q: %w", name, err)
 	}
-	if key := f.Unsupported(); key != "" {
-		return Request{}, &UnsupportedError{Flake: name, Key: key}
-	}
 	r := Request{
 		Name: name, Flake: f, Images: f.Images(), Digests: f.Container.Digests, User: f.User, Writable: f.Writable, Engine: f.Engine, Nesting: f.Nesting, IDs: f.IDs,
 		HostDeps: f.Container.BaseContainer != "" || f.Container.CheckHostDependencies,

@@ -2,16 +2,6 @@ package compile
 
 import "fmt"
 
-// UnsupportedError refuses a key of a flake whose feature this version does not have.
-type UnsupportedError struct{ Flake, Key string }
-
-func (e *UnsupportedError) Error() string {
-	return fmt.Sprintf("flake %q: %s is not supported by this version", e.Flake, e.Key)
-}
-
-// Remedy implements the CLI's second line.
-func (e *UnsupportedError) Remedy() string { return "remove the key, or use a newer flake-launcher" }
-
 // MovedError says that a name now gives another image than the one a flake was registered with.
 type MovedError struct{ Name, Pinned, Now string }
 

@@ -85,10 +85,7 @@ func (h *hostFiles) source(view *rootfs.View, target string) string {
 // host finds out what the images and the flake want of the host, and resolves it.
 func (c *Compiler) host(ctx context.Context, req Request, images []rootfs.Stored, view *rootfs.View) (*hostFiles, error) {
 	out := &hostFiles{nodes: hostlink.HideManifests(view), packages: &packages{root: c.HostRoot}}
-	if req.HostDeps && c.Policy != "" {
-		out.checks = append(out.checks, plan.NewCheck(c.Policy)) // before it is read
-	}
-	sources, skipped, err := c.sources(ctx, out.packages, req, images)
+	sources, skipped, err := c.sources(ctx, out, req, images)
 	if err != nil {
 		return nil, err
 	}

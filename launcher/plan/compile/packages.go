@@ -88,7 +88,7 @@ type wish struct {
 	by, kind string
 	origin   string // "" is each package's own name
 	names    []string
-	rules    *policy.Rules // of the image that wishes it; nil: the flake's own wish
+	rules    *policy.Rules // of the image that it comes from; nil: no policy counts
 }
 
 // grant makes sources of wishes, in one query of the database.
@@ -119,7 +119,7 @@ func (p *packages) grant(flake string, wishes []wish, ignoreMissing bool) (sourc
 			if !ok {
 				gone = append(gone, name)
 				skipped = append(skipped, hostlink.Skip{
-					Path: name, Origin: w.by, Line: n + 1, Cause: hostlink.CausePackage, Reason: "the host has no package of that name", From: w.kind,
+					Path: name, Origin: w.by, Line: n + 1, Cause: hostlink.CausePackage, Reason: "the host has no package of that name",
 				})
 				continue
 			}
@@ -145,7 +145,7 @@ func (w *wish) source(name string, paths []string, seen map[string]bool) hostlin
 		src.Origin = name
 	}
 	if w.rules != nil {
-		bind(&src, w.rules)
+		src.Refuse = w.rules.Refuse
 	}
 	return src
 }

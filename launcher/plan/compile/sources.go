@@ -13,36 +13,42 @@ import (
 	"github.com/flake-launcher/flake-launcher/rootfs"
 )
 
+// asked is what images and flake ask of the host, before anything is looked up.
+type asked struct {
+	sources []hostlink.Source
+	wishes  []wish
+	skipped []hostlink.Skip // what the policy has not even looked at
+}
+
 // sources are the lists of all images, base first, and then those of the packages that the flake names.
-func (c *Compiler) sources(ctx context.Context, p *packages, req Request, images []rootfs.Stored) ([]hostlink.Source, []hostlink.Skip, error) {
-	var sources []hostlink.Source
-	var wishes []wish
+func (c *Compiler) sources(ctx context.Context, out *hostFiles, req Request, images []rootfs.Stored) ([]hostlink.Source, []hostlink.Skip, error) {
+	var a asked
 	if req.HostDeps {
-		pol, err := policy.Read(c.Policy)
+		pol, err := c.policy(out)
 		if err != nil {
 			return nil, nil, err
 		}
 		for n, img := range images {
 			rules := pol.For(policyImage(req.Images[n], img))
-			src, want, err := c.manifests(ctx, p, req, req.Images[n], img, rules)
-			if err != nil {
+			if err := c.manifests(ctx, &a, out.packages, rules, req, req.Images[n], img); err != nil {
 				return nil, nil, err
 			}
-			for i := range src {
-				bind(&src[i], rules)
-			}
-			for i := range want {
-				want[i].rules = rules
-			}
-			sources, wishes = append(sources, src...), append(wishes, want...)
 		}
 	}
-	own, err := p.hostSystem(req)
+	own, err := out.packages.hostSystem(req)
 	if err != nil {
 		return nil, nil, err
 	}
-	granted, skipped, err := p.grant(req.Name, append(wishes, own...), req.Flake.HostFiles.IgnoreMissing)
-	return append(sources, granted...), skipped, err
+	granted, skipped, err := out.packages.grant(req.Name, append(a.wishes, own...), req.Flake.HostFiles.IgnoreMissing)
+	return append(a.sources, granted...), append(a.skipped, skipped...), err
+}
+
+// policy reads what images may ask for; a change of it makes the plan stale.
+func (c *Compiler) policy(out *hostFiles) (*policy.Policy, error) {
+	if c.Policy != "" {
+		out.checks = append(out.checks, plan.NewCheck(c.Policy))
+	}
+	return policy.Read(c.Policy)
 }
 
 // resolve looks the sources up on the host, and then what files of packages among them need.
@@ -72,42 +78,50 @@ func (h *hostFiles) watchPackages() {
 	h.packages.checks = nil
 }
 
-// bind has the policy's rules for an image decide on what its source asks for.
-func bind(src *hostlink.Source, rules *policy.Rules) {
-	src.Refuse = rules.Refuse
-	_, src.Barred = rules.AllowsHostFiles()
-}
-
 // manifests reads what one image says about the host's files: lists, and packages.
-func (c *Compiler) manifests(ctx context.Context, p *packages, req Request, name string, img rootfs.Stored, rules *policy.Rules) ([]hostlink.Source, []wish, error) {
+func (c *Compiler) manifests(ctx context.Context, a *asked, p *packages, rules *policy.Rules, req Request, name string, img rootfs.Stored) error {
 	view, err := rootfs.NewView(img.LayerDirs(img.Store))
 	if err != nil {
-		return nil, nil, fmt.Errorf("open layers of image %q: %w", name, err)
+		return fmt.Errorf("open layers of image %q: %w", name, err)
 	}
 	defer view.Close()
-	out, err := removed(name, view)
+	lists, err := removed(name, view)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	script, err := view.ReadFile(hostlink.SystemFiles, hostlink.MaxSystemFiles)
-	if st, statErr := view.Stat(hostlink.SystemFiles); errors.Is(err, fs.ErrNotExist) || statErr == nil && st.IsDir() {
-		return out, nil, nil
+	_, barred := rules.AllowsHostFiles()
+	for _, s := range lists {
+		s.Refuse, s.Barred = rules.Refuse, barred
+		a.sources = append(a.sources, s)
+	}
+	if st, err := view.Stat(hostlink.SystemFiles); errors.Is(err, fs.ErrNotExist) || err == nil && st.IsDir() {
+		return nil
 	}
 	if ok, reason := rules.AllowsSystemFiles(); !ok {
-		skip := hostlink.Skip{Path: strings.TrimPrefix(hostlink.SystemFiles, "/"), Cause: hostlink.CausePolicy, Reason: reason}
-		return append(out, hostlink.Source{Origin: name, Kind: hostlink.SourceScript, Manifest: hostlink.Manifest{Refused: []hostlink.Skip{skip}}}), nil, nil
+		a.skipped = append(a.skipped, hostlink.Skip{
+			Path: strings.TrimPrefix(hostlink.SystemFiles, "/"), Origin: name, Cause: hostlink.CausePolicy, Reason: reason, From: hostlink.SourceScript,
+		})
+		return nil
 	}
+	return c.systemFiles(ctx, a, p, rules, req, name, view)
+}
+
+// systemFiles adds what an image's script asks for.
+func (c *Compiler) systemFiles(ctx context.Context, a *asked, p *packages, rules *policy.Rules, req Request, name string, view *rootfs.View) error {
+	script, err := view.ReadFile(hostlink.SystemFiles, hostlink.MaxSystemFiles)
 	if errors.Is(err, rootfs.ErrTooLarge) {
-		return nil, nil, &ScriptError{req.Name, name, fmt.Errorf("is larger than %d MB", hostlink.MaxSystemFiles>>20)}
+		return &ScriptError{req.Name, name, fmt.Errorf("is larger than %d MB", hostlink.MaxSystemFiles>>20)}
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("read %s of image %q: %w", hostlink.SystemFiles, name, err)
+		return fmt.Errorf("read %s of image %q: %w", hostlink.SystemFiles, name, err)
 	}
 	if names, ok := hostlink.SystemPackages(script); ok {
-		return out, []wish{{by: fmt.Sprintf("image %q", name), origin: name, kind: hostlink.SourceScript, names: names}}, nil
+		a.wishes = append(a.wishes, wish{by: fmt.Sprintf("image %q", name), origin: name, kind: hostlink.SourceScript, names: names, rules: rules})
+		return nil
 	}
 	m, err := c.script(ctx, p, req.Name, name, script)
-	return append(out, hostlink.Source{Origin: name, Kind: hostlink.SourceScript, Manifest: m}), nil, err
+	a.sources = append(a.sources, hostlink.Source{Origin: name, Kind: hostlink.SourceScript, Manifest: m, Refuse: rules.Refuse})
+	return err
 }
 
 // removed reads the lists of removed files of an image.
