@@ -40,6 +40,7 @@ type grammar struct {
 	Images   imagesCmd   `cmd:"" help:"List the stored images."`
 	Remove   removeCmd   `cmd:"" help:"Remove flakes, or an image with all that only it needs."`
 	GC       gcCmd       `cmd:"" name:"gc" help:"Delete what nothing needs any more."`
+	Selftest selftestCmd `cmd:"" help:"Compare how a program runs in a flake with how it runs natively."`
 	Compile  compileCmd  `cmd:"" hidden:""`
 	Ranges   rangesCmd   `cmd:"" hidden:""`
 	Podman   podmanCmd   `cmd:"" hidden:"" help:"Old spellings, as flake-pilot has them."`
