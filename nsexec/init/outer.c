@@ -247,8 +247,9 @@ static void leave(int status)
 }
 
 /*
- * What a terminal sends goes to its whole foreground group: the app has got it already. Other signals of the kernel
- * (a timer that was set before we were executed) and everything that somebody sends are for the app.
+ * What a terminal sends goes to its whole foreground group: the app has got it already. But when it goes away only the
+ * leader of its session is told, and that may be us. Other signals of the kernel (a timer that was set before we were
+ * executed) and everything that somebody sends are for the app.
  */
 static void relay(pid_t pid1, const struct signalfd_siginfo *in)
 {
@@ -261,7 +262,11 @@ static void relay(pid_t pid1, const struct signalfd_siginfo *in)
 		return; /* our own wake-up, see stop() */
 	if (in->ssi_code == SI_KERNEL)
 		switch (sig) {
-		case SIGINT: case SIGQUIT: case SIGTSTP: case SIGTTIN: case SIGTTOU: case SIGHUP: case SIGCONT: case SIGWINCH:
+		case SIGHUP: case SIGCONT:
+			if (getsid(0) == getpid())
+				break;
+			return;
+		case SIGINT: case SIGQUIT: case SIGTSTP: case SIGTTIN: case SIGTTOU: case SIGWINCH:
 			return;
 		}
 	memset(&info, 0, sizeof(info));
