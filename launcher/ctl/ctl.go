@@ -190,8 +190,18 @@ func (s *session) registrations() (string, error) {
 	if d := plan.UserDir(s.getenv); d != "" {
 		return d, nil
 	}
-	return "", errors.New("find the directory of registrations: HOME is not set")
+	return "", &NoHomeError{}
 }
+
+// NoHomeError says that an ordinary user's registrations can't be found.
+type NoHomeError struct{}
+
+func (*NoHomeError) Error() string {
+	return "find the directory of registrations: HOME is not set to an absolute path"
+}
+
+// Remedy implements the CLI's second line.
+func (*NoHomeError) Remedy() string { return "set HOME to your home directory" }
 
 // Version is set at build.
 var Version = "devel"
