@@ -74,7 +74,7 @@ test-unit: go-version ## run the quick tests of the packages, without the end-to
 
 .PHONY: test-long
 test-long: go-version deps-test programs ## run all tests with the race detector, and the fuzzers for a while
-	CGO_ENABLED=1 $(TEST) -race -timeout 60m -p 1 ./...
+	FLAKE_TEST_LONG=1 CGO_ENABLED=1 $(TEST) -race -timeout 60m -p 1 ./...
 
 .PHONY: bench
 bench: go-version build ## compare with podman, runc, crun and bubblewrap (installs what is missing)
