@@ -39,7 +39,7 @@ func count(args []string) int {
 	for times := 0; ; times++ {
 		select {
 		case <-caught:
-			limit = time.After(400 * time.Millisecond)
+			limit = time.After(250 * time.Millisecond)
 		case <-limit:
 			fmt.Println("times", times)
 			return 7

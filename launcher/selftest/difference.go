@@ -37,6 +37,7 @@ var Differences = []Difference{
 	{"no_new_privs", nil, "no app gains rights by executing a file", func(c *comparison) bool { return c.flake == "1" }},
 	{"seccomp", nil, "podman's system call filter", func(c *comparison) bool { return c.flake == "2" }},
 	{"capabilities", nil, "root's capabilities are podman's default ones", func(c *comparison) bool { return subset(c.flake, c.native) }},
+	{"ignored signals", nil, "the launcher's runtime keeps SIGHUP and SIGINT ignored, and no others", onlyHangups},
 	{"further descriptors", nil, "closed: the flake has no preserve_fds", func(c *comparison) bool { return !c.Plan.PreserveFDs && c.flake == "" }},
 	{"groups", nil, "in a user namespace with one id other groups show as nogroup", nogroups},
 	{"groups", nil, "root has the groups that the images give him", func(c *comparison) bool {
@@ -96,6 +97,17 @@ func nogroups(c *comparison) bool {
 		}
 	}
 	return c.Plan.User && len(strings.Fields(c.flake)) == len(theirs)
+}
+
+// onlyHangups are, of the signals that the caller ignores, those that Go leaves alone.
+func onlyHangups(c *comparison) bool {
+	var left []string
+	for _, sig := range strings.Fields(c.native) {
+		if sig == "1" || sig == "2" {
+			left = append(left, sig)
+		}
+	}
+	return c.flake == strings.Join(left, " ")
 }
 
 func ownDirectory(c *comparison) bool { return c.flake != "none" }

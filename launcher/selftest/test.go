@@ -46,7 +46,7 @@ const (
 // conditions are what the probe is started under: not the usual values, which everything has anyway.
 var conditions = []string{
 	"umask=0057", "nice=3", "limit=3:4194304:67108864", "limit=4:4096:8192", "limit=7:512:4096",
-	"ignore=1", "block=12", "open=3", "open=9",
+	"ignore=1", "ignore=13", "block=12", "open=3", "open=9",
 }
 
 // variables are added to the caller's environment: bytes of all kinds, and one that no app may get.
