@@ -57,7 +57,7 @@ var Differences = []Difference{
 	{"network interfaces", isolated, "no network but a loopback interface", func(c *comparison) bool { return c.flake == "lo" }},
 	{"env LISTEN_PID", nil, "it is the app's own process id", func(c *comparison) bool { return c.Plan.PreserveFDs && c.flake == c.seen.values["process id"] }},
 	{"env PWD", nil, "it always names the directory the app starts in", func(c *comparison) bool { return c.flake == c.seen.values["directory as named"] }},
-	{"env *", nil, "the images' own", imagesOwn},
+	{"env *", nil, "the images' own, or what every container has", imagesOwn},
 	{"env *", nil, "on the deny list", func(c *comparison) bool {
 		return c.flake == unset("", false) && plan.Match(caller.ProfileOf(c.Profile).Deny, c.variable())
 	}},

@@ -64,13 +64,24 @@ func (t *Test) start(ctx context.Context, s side, at streams, args ...string) re
 			cmd.Stderr = screen.user
 		}
 	}
-	err := cmd.Run()
-	r := result{stdout: out.Bytes(), stderr: errs.Bytes()}
+	r := ended(cmd, cmd.Run())
+	r.stdout, r.stderr = out.Bytes(), errs.Bytes()
 	if screen != nil && at.terminal[1] {
 		r.stdout = screen.rest()
 	}
-	if cmd.ProcessState == nil {
+	if ctx.Err() != nil {
+		r.err = ctx.Err()
+	}
+	return r
+}
+
+// ended tells how a command did.
+func ended(cmd *exec.Cmd, err error) (r result) {
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
 		r.err = err
+	}
+	if cmd.ProcessState == nil {
 		return r
 	}
 	ws := cmd.ProcessState.Sys().(syscall.WaitStatus)
@@ -78,13 +89,6 @@ func (t *Test) start(ctx context.Context, s side, at streams, args ...string) re
 		r.signal = ws.Signal()
 	} else {
 		r.status = ws.ExitStatus()
-	}
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		r.err = err
-	}
-	if ctx.Err() != nil {
-		r.err = ctx.Err()
 	}
 	return r
 }
