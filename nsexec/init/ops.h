@@ -110,8 +110,10 @@ struct report {
 	uint32_t exists; /* OP_RUN: the file is there, what it needs is not */
 };
 
-/* The signal by which the outer process hands others to PID 1; its value says which is meant. */
+/* The signal by which the outer process hands others to PID 1; its value says which is meant (0: none, but answer), and
+ * behind which stop of the app it was sent. */
 #define CARRIER 63
+#define CARRIED(sig, stops) ((int)((sig) | ((stops) & 0xffff) << 8))
 
 /* init.c */
 extern int status_fd;
@@ -159,6 +161,7 @@ void do_rights(uint32_t op, char *p, char *end);
 /* app.c */
 extern int own_group, child_ignored;
 extern char **app_env;
+extern uint32_t *answers; /* of PID 1 to the outer process, in memory that they share: a number */
 void run(char **argv, const uint64_t *old_mask);
 
 #endif

@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <poll.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -246,6 +247,22 @@ static void leave(int status)
 	_exit(128 + sig);
 }
 
+static uint32_t stops; /* of the app, that we know of */
+
+/* Hand PID 1 a signal for the app, or 0: see ask(). */
+static void carry(pid_t pid1, int sig)
+{
+	siginfo_t info;
+
+	memset(&info, 0, sizeof(info));
+	info.si_signo = CARRIER;
+	info.si_code = SI_QUEUE;
+	info.si_pid = getpid();
+	info.si_uid = getuid();
+	info.si_value.sival_int = CARRIED(sig, stops);
+	syscall(SYS_rt_sigqueueinfo, pid1, CARRIER, &info);
+}
+
 /*
  * What a terminal sends goes to its whole foreground group: the app has got it already. But when it goes away only the
  * leader of its session is told, and that may be us. Other signals of the kernel (a timer that was set before we were
@@ -253,7 +270,6 @@ static void leave(int status)
  */
 static void relay(pid_t pid1, const struct signalfd_siginfo *in)
 {
-	siginfo_t info;
 	int sig = in->ssi_signo;
 
 	if (sig == SIGCHLD || in->ssi_code > SI_KERNEL)
@@ -269,24 +285,34 @@ static void relay(pid_t pid1, const struct signalfd_siginfo *in)
 		case SIGINT: case SIGQUIT: case SIGTSTP: case SIGTTIN: case SIGTTOU: case SIGWINCH:
 			return;
 		}
-	memset(&info, 0, sizeof(info));
-	info.si_signo = CARRIER;
-	info.si_code = SI_QUEUE;
-	info.si_pid = getpid();
-	info.si_uid = getuid();
-	info.si_value.sival_int = sig;
-	syscall(SYS_rt_sigqueueinfo, pid1, CARRIER, &info);
+	carry(pid1, sig);
+}
+
+/*
+ * Have PID 1 report what there is to report, and be through with it. The app may have been continued since its stop was
+ * reported, for example by a shell which saw us stop by the terminal's own signal. And the kernel raises the signal that
+ * wakes us in stop() behind the write to the pipe: the very report of a stop must not do it.
+ */
+static void ask(pid_t pid1, int pipe)
+{
+	struct pollfd p = {pipe, 0, 0};
+	uint32_t before = __atomic_load_n(answers, __ATOMIC_ACQUIRE);
+
+	carry(pid1, 0);
+	while (__atomic_load_n(answers, __ATOMIC_ACQUIRE) == before && poll(&p, 1, 0) == 0)
+		nanosleep(&(struct timespec){0, 50000}, NULL);
 }
 
 /*
  * The app was stopped: stop as well, and so the caller's shell sees a stopped job. Should the app be continued or
  * killed meanwhile by somebody who does not know of us, the pipe wakes us.
  */
-static void stop(int pipe, int sig)
+static void stop(pid_t pid1, int pipe, int sig)
 {
 	struct pollfd p = {pipe, POLLIN, 0};
 	uint64_t all = ~0ULL;
 
+	ask(pid1, pipe);
 	fcntl(pipe, F_SETOWN, getpid());
 	fcntl(pipe, F_SETSIG, SIGCONT);
 	fcntl(pipe, F_SETFL, O_ASYNC);
@@ -325,7 +351,8 @@ static void watch(pid_t pid1, int pipe, int signals)
 		if (n != sizeof(r))
 			break;
 		if (r.kind == KIND_STOPPED) {
-			stop(pipe, r.value);
+			stops++;
+			stop(pid1, pipe, r.value);
 		} else if (r.kind == KIND_FAILED && !decided) {
 			decided = 1;
 			status = 125 << 8;
@@ -356,6 +383,9 @@ void do_clone(char *p, char *end)
 		die(OP_CLONE, errno);
 	signals = syscall(SYS_signalfd4, -1, &all, sizeof(all), O_CLOEXEC | O_NONBLOCK);
 	if (signals < 0)
+		die(OP_CLONE, errno);
+	answers = mmap(NULL, sizeof(*answers), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (answers == MAP_FAILED)
 		die(OP_CLONE, errno);
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	note_terminal();
