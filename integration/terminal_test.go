@@ -36,6 +36,20 @@ func (v *screen) runs(line string) string {
 	return v.expect(prompt)
 }
 
+// settled waits until a job of the shell is in front, and its leader waits: nobody types ^Z within microseconds of fg.
+func (v *screen) settled() {
+	v.t.Helper()
+	for range 1000 {
+		front := v.front()
+		stat, err := os.ReadFile("/proc/" + strconv.Itoa(front) + "/stat")
+		if err == nil && front != v.cmd.Process.Pid && strings.Contains(string(stat), ") S ") {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	v.t.Fatal("what is in front does not come to rest")
+}
+
 // status is that of the shell's last command.
 func (v *screen) status() string {
 	v.t.Helper()
@@ -117,6 +131,7 @@ func testJobControl(t *testing.T, by fixture.Caller) {
 		v.typed("fg\n")
 		v.typed(words + "\n")
 		v.expect("read <" + words + ">")
+		v.settled()
 	}
 	v.typed("quit\n")
 	v.expect(prompt)
@@ -152,6 +167,15 @@ func testJobControl(t *testing.T, by fixture.Caller) {
 	v.runs("probe wait & p=$!; sleep 0.2")
 	if got := v.runs("kill -TSTP $p; until jobs | grep Stopped; do sleep 0.1; done; kill -CONT $p; until jobs | grep Running; do sleep 0.1; done"); !strings.Contains(got, "Running") {
 		t.Errorf("stopped by kill: %q", got)
+	}
+	// Stopped by ^Z, continued by kill: of the launcher alone, not of the job.
+	v.typed("fg\n")
+	v.settled()
+	v.typed("\x1a")
+	v.expect("Stopped")
+	v.expect(prompt)
+	if got := v.runs("kill -CONT $p; until jobs | grep Running; do sleep 0.1; done"); !strings.Contains(got, "Running") {
+		t.Errorf("continued by kill: %q", got)
 	}
 	v.runs("kill -HUP $p; wait $p")
 	if got := v.status(); got != "129" {
