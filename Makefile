@@ -6,6 +6,13 @@ MUSL_CC ?= $(shell command -v musl-gcc || command -v gcc)
 
 GO_MIN := $(shell awk '/^go /{print $$2}' go.mod)
 LIBEXEC = $(PREFIX)/libexec/flake-launcher
+# Where distributions look for the completions of bash, zsh and fish, and for man pages.
+SHARE = $(DESTDIR)$(PREFIX)/share
+BASH_DIR = $(SHARE)/bash-completion/completions
+ZSH_DIR = $(SHARE)/zsh/site-functions
+FISH_DIR = $(SHARE)/fish/vendor_completions.d
+MAN_DIR = $(SHARE)/man/man1
+SCRIPTS = launcher/completion/scripts
 # Plans are bound to the build that compiled them, so an unclean tree is named after its changes.
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo devel)$(shell git diff HEAD 2>/dev/null | grep -q . && git diff HEAD | sha1sum | cut -c1-8)
 # make 4.3 does not hand the PATH exported below to $(shell …).
@@ -73,8 +80,9 @@ test-unit: go-version ## run the quick tests of the packages, without the end-to
 	$(TEST) $$($(GO) list ./... | grep -v /integration)
 
 .PHONY: test-long
-test-long: go-version deps-test programs ## run all tests with the race detector, and the fuzzers for a while
-	FLAKE_TEST_LONG=1 CGO_ENABLED=1 $(TEST) -race -timeout 60m -p 1 ./...
+test-long: go-version deps-test programs ## run all tests with the race detector, and those that take long or need virtual machines
+	@integration/hack/deps.sh --optional vm
+	FLAKE_TEST_VM=1 FLAKE_TEST_LONG=1 CGO_ENABLED=1 $(TEST) -race -timeout 60m -p 1 ./...
 
 .PHONY: bench
 bench: go-version build ## compare with podman, runc, crun and bubblewrap (installs what is missing)
@@ -82,10 +90,20 @@ bench: go-version build ## compare with podman, runc, crun and bubblewrap (insta
 	$(GO) run -tags $(TAGS) ./integration/bench
 
 .PHONY: lint
-lint: go-version ## run gofmt, go vet and staticcheck
+lint: go-version lint-arm64 ## run gofmt, go vet and staticcheck, and see that it compiles for arm64
 	@test -z "$$(gofmt -l cmd launcher overlay rootfs hostlink nsexec integration)" || { gofmt -l . ; echo "gofmt: run make fmt" >&2; exit 1; }
 	GOFLAGS="-tags=$(TAGS)" $(GO) vet ./...
 	GOFLAGS="-tags=$(TAGS)" $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+
+# What of the programs no cgo is needed for, and the C program.
+.PHONY: lint-arm64
+lint-arm64: go-version
+	@integration/hack/deps.sh --optional lint
+	GOFLAGS="-tags=$(TAGS)" GOARCH=arm64 CGO_ENABLED=0 $(GO) vet ./cmd/flake-launcher ./cmd/flake-run
+	@if [ -e /usr/aarch64-linux-gnu/include/stdlib.h ]; then \
+	out=$$(mktemp) && trap 'rm -f "$$out"' EXIT && set -x && \
+	aarch64-linux-gnu-gcc -std=gnu11 -static -Os -Wall -Wextra -Werror -o "$$out" nsexec/init/*.c; \
+	else echo "lint: SKIPPED: nsexec/init for arm64: no cross compiler with a C library" >&2; fi
 
 .PHONY: fmt
 fmt: ## format the Go files
@@ -96,11 +114,19 @@ install: build ## install into PREFIX (default /usr/local), below DESTDIR
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBEXEC)
 	install -m 0755 bin/flake-launcher bin/flake-run bin/flake-ctl $(DESTDIR)$(PREFIX)/bin
 	install -m 0755 bin/flake-engine $(DESTDIR)$(LIBEXEC)
+	install -d $(BASH_DIR) $(ZSH_DIR) $(FISH_DIR)
+	for name in flake-ctl flake-run; do \
+		install -m 0644 $(SCRIPTS)/flake-ctl.bash $(BASH_DIR)/$$name && \
+		install -m 0644 $(SCRIPTS)/flake-ctl.fish $(FISH_DIR)/$$name.fish || exit 1; done
+	install -m 0644 $(SCRIPTS)/_flake-ctl $(ZSH_DIR)
+	install -d $(MAN_DIR)
+	for name in flake-ctl flake-run; do bin/flake-ctl man $$name >$(MAN_DIR)/$$name.1 && chmod 0644 $(MAN_DIR)/$$name.1 || exit 1; done
 
 .PHONY: uninstall
 uninstall: ## remove what install put there; images and registrations stay
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,flake-launcher flake-run flake-ctl)
 	rm -rf $(DESTDIR)$(LIBEXEC)
+	rm -f $(addprefix $(BASH_DIR)/,flake-ctl flake-run) $(addprefix $(FISH_DIR)/,flake-ctl.fish flake-run.fish) $(ZSH_DIR)/_flake-ctl $(addprefix $(MAN_DIR)/,flake-ctl.1 flake-run.1)
 
 .PHONY: clean
 clean: ## remove what the build made

@@ -93,12 +93,13 @@ func TestProgramsStayLight(t *testing.T) {
 	heavy := []string{
 		"github.com/opencontainers/runc", "github.com/opencontainers/cgroups", "go.podman.io/", "go.yaml.in/", "net/http", "crypto/tls",
 		"github.com/seccomp/", "github.com/opencontainers/umoci", module + "rootfs/pull", module + "rootfs/unpack",
-		module + "launcher/plan/compile", module + "launcher/flake",
+		module + "launcher/plan/compile", module + "launcher/flake", module + "launcher/completion", module + "launcher/manual",
+		module + "hostlink/pkgdb", "modernc.org/", "github.com/knqyf263/", "database/sql",
 	}
 	banned := map[string][]string{
 		"flake-launcher": append([]string{"github.com/alecthomas/kong", "runtime/cgo"}, heavy...),
 		"flake-run":      append([]string{"runtime/cgo"}, heavy...),
-		"flake-engine":   {"go.podman.io/", "go.yaml.in/", "net/http", "crypto/tls", "github.com/seccomp/", module + "rootfs/pull", module + "launcher/plan/compile"},
+		"flake-engine":   {"go.podman.io/", "go.yaml.in/", "net/http", "crypto/tls", "github.com/seccomp/", module + "rootfs/pull", module + "launcher/plan/compile", module + "hostlink/pkgdb", "modernc.org/"},
 	}
 	for program, bans := range banned {
 		env := []string{"CGO_ENABLED=0"}

@@ -24,11 +24,14 @@ func (e *LimitError) Remedy() string {
 
 // ManifestError reports content that can't be a manifest.
 type ManifestError struct {
-	Line   int // counted from 1
+	Line   int // counted from 1; 0: it is no matter of a line
 	Reason string
 }
 
 func (e *ManifestError) Error() string {
+	if e.Line == 0 {
+		return "read manifest: " + e.Reason
+	}
 	return fmt.Sprintf("read manifest: line %d: %s", e.Line, e.Reason)
 }
 

@@ -44,7 +44,7 @@ func WriteLayer(dir string, nodes []Node, img Image) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, root.Close()) }()
-	w := &layerWriter{root: root, img: img, chown: os.Geteuid() == 0, made: make(map[string]Kind)}
+	w := &layerWriter{root: root, img: img, chown: os.Geteuid() == 0, made: make(map[string]Kind), first: make(map[[2]uint64]string)}
 	defer w.close()
 
 	sorted := make([]Node, len(nodes))
@@ -86,7 +86,8 @@ type layerWriter struct {
 	img   Image
 	chown bool
 	made  map[string]Kind
-	dirs  []dirAttrs // parents first
+	dirs  []dirAttrs           // parents first
+	first map[[2]uint64]string // of a host file with several names: the first
 
 	atPath string // the directory that at is open on
 	at     *os.File
@@ -125,6 +126,12 @@ func (w *layerWriter) write(n Node) error {
 		return err
 	}
 	w.made[n.Path] = n.Kind
+	if n.Kind == KindMeta && n.Names > 1 {
+		if first, ok := w.first[n.HostID]; ok {
+			return linkat(w.root, first, at, base(n.Path))
+		}
+		w.first[n.HostID] = n.Path
+	}
 	return makeNode(at, base(n.Path), n, w.chown)
 }
 
@@ -231,12 +238,20 @@ func makeNode(at *os.File, name string, n Node, chown bool) error {
 		if err := symlinkat(n.Target, at, name); err != nil {
 			return err
 		}
-		if !chown {
+		if chown {
+			if err := lchownat(at, name, n.UID, n.GID); err != nil {
+				return err
+			}
+		}
+		if n.Mtime == (unix.Timespec{}) {
 			return nil
 		}
-		return lchownat(at, name, n.UID, n.GID)
+		times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, n.Mtime}
+		return pathError("utimes", name, unix.UtimesNanoAt(int(at.Fd()), name, times, unix.AT_SYMLINK_NOFOLLOW))
 	case KindFile:
 		return makeFile(at, name, n, chown)
+	case KindMeta:
+		return makeMeta(at, name, n, chown)
 	}
 	return fmt.Errorf("a %s can't be part of a layer", n.Kind)
 }

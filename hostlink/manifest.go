@@ -10,7 +10,7 @@ import (
 // KIWI's largest seen manifest has 451 lines; the whole of a /usr some 400,000.
 // The limits leave room for that and bound memory to about 100 MB.
 const (
-	maxManifestBytes = 32 << 20
+	MaxManifest      = 32 << 20 // the most bytes that a manifest may have
 	maxManifestLines = 1_000_000
 
 	maxPath = 4095 // PATH_MAX without its NUL
@@ -52,12 +52,12 @@ var RemovedManifests = []string{"/removed", "/vanished"}
 // Errors: [*LimitError], [*ManifestError] (a NUL byte: binary content), or what
 // r said. Never reads more than 32 MiB.
 func ParseManifest(r io.Reader) (Manifest, error) {
-	data, err := io.ReadAll(io.LimitReader(r, maxManifestBytes+1))
+	data, err := io.ReadAll(io.LimitReader(r, MaxManifest+1))
 	if err != nil {
 		return Manifest{}, fmt.Errorf("read manifest: %w", err)
 	}
-	if len(data) > maxManifestBytes {
-		return Manifest{}, &LimitError{What: "bytes", Limit: maxManifestBytes}
+	if len(data) > MaxManifest {
+		return Manifest{}, &LimitError{What: "bytes", Limit: MaxManifest}
 	}
 	lines := bytes.Count(data, []byte{'\n'})
 	if lines > maxManifestLines {

@@ -73,6 +73,14 @@ var noise = []reasoned{
 	{"cache", []string{
 		"var/cache/**", "etc/ld.so.cache", "etc/ld.so.cache~",
 	}},
+	{"index that the host's packages make of all that is installed", []string{
+		"usr/share/info/dir", "usr/share/mime/mime.cache", "usr/share/applications/mimeinfo.cache", "usr/share/icons/*/icon-theme.cache",
+		"usr/share/glib-2.0/schemas/gschemas.compiled", "usr/lib/locale/locale-archive",
+		"usr/lib/**/gio/modules/giomodule.cache", "usr/lib/**/gdk-pixbuf-2.0/*/loaders.cache",
+	}},
+	{"mail and jobs of the host's users", []string{
+		"var/mail/**", "var/spool/**",
+	}},
 	{"lock", []string{
 		"etc/.pwd.lock", "var/**/lock", "var/**/.lock", "var/**/*.lock", "var/lock/**",
 	}},

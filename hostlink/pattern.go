@@ -99,3 +99,30 @@ func (s *ruleset) find(names []string) *rule {
 	}
 	return nil
 }
+
+// Patterns is a list of path patterns: path.Match for each component, ** for any number of components, anchored at the
+// root. The zero value matches nothing.
+type Patterns struct{ set ruleset }
+
+// ParsePatterns reads patterns. Errors: [*PatternError].
+func ParsePatterns(list []string) (*Patterns, error) {
+	p := &Patterns{}
+	for _, pattern := range list {
+		if err := p.set.add(pattern, ""); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// Match returns a pattern that matches the path, which has no "." and ".." components; a leading slash makes no difference.
+func (p *Patterns) Match(path string) (pattern string, ok bool) {
+	path = strings.TrimPrefix(path, "/")
+	if p == nil || path == "" {
+		return "", false
+	}
+	if hit := p.set.find(strings.Split(path, "/")); hit != nil {
+		return hit.pattern, true
+	}
+	return "", false
+}

@@ -34,24 +34,27 @@ func Resolve(req Request) (*Plan, error) {
 		rules: rules, host: host, picture: newPicture(req.Image), plan: &Plan{},
 		taken: make(map[string]origin), holds: make(map[string]bool), watch: make(map[string]bool),
 	}
-	for _, src := range req.Sources {
+	for i := range req.Sources {
+		src := &req.Sources[i]
 		for _, skip := range src.Manifest.Refused {
-			skip.Origin = src.Origin
+			skip.Origin, skip.From = src.Origin, src.Kind
 			b.plan.Skipped = append(b.plan.Skipped, skip)
 		}
 		for _, e := range src.Manifest.Entries {
-			b.add(origin{name: src.Origin, path: e.UnsafePath, line: e.Line})
+			b.add(origin{src: src, from: src.Kind, path: e.UnsafePath, line: e.Line})
 		}
 	}
-	b.findDangling()
+	b.resolveLinks(req.FollowLinks)
 	return b.finish(), nil
 }
 
 // origin is where an entry comes from.
 type origin struct {
-	name string
+	src  *Source
+	from string // the source's kind, or SourceLink
 	path string
 	line int
+	by   string // the entry that a SourceLink comes from
 }
 
 type builder struct {
@@ -60,13 +63,14 @@ type builder struct {
 	picture *picture
 	plan    *Plan
 	taken   map[string]origin // by canonical target
+	sources []*Source         // of plan.Linked, one by one
 	holds   map[string]bool   // directories with links or nodes below them
 	watch   map[string]bool
 }
 
 func (b *builder) skip(o origin, cause Cause, reason string) {
 	b.plan.Skipped = append(b.plan.Skipped, Skip{
-		Path: o.path, Origin: o.name, Line: o.line, Cause: cause, Reason: reason,
+		Path: o.path, Origin: o.src.Origin, Line: o.line, Cause: cause, Reason: reason, From: o.from,
 	})
 }
 
@@ -81,6 +85,10 @@ func (b *builder) add(o origin) {
 	o.path = clean
 	if v := b.rules.judge(o.path); !v.passes() {
 		b.skip(o, v.cause, v.reason)
+		return
+	}
+	if o.src.Barred != "" {
+		b.skip(o, CausePolicy, o.src.Barred)
 		return
 	}
 	src, err := walk(b.host, o.path, false)
@@ -106,13 +114,27 @@ func (b *builder) add(o origin) {
 		b.skip(o, v.cause, v.reason)
 		return
 	}
+	if reason := b.refused(o, src, dst); reason != "" {
+		b.skip(o, CausePolicy, reason)
+		return
+	}
 	if first, ok := b.taken[dst.path]; ok {
-		b.skip(o, CauseDuplicate, fmt.Sprintf("same place as %q, line %d of %s", first.path, first.line, first.name))
+		b.skip(o, CauseDuplicate, fmt.Sprintf("same place as %q, line %d of %s", first.path, first.line, first.src.Origin))
 		return
 	}
 	if v := b.place(o, src, dst); !v.passes() {
 		b.skip(o, v.cause, v.reason)
 	}
+}
+
+// refused asks the entry's source whether it may have the file.
+func (b *builder) refused(o origin, src, dst place) string {
+	if o.src.Refuse == nil {
+		return ""
+	}
+	return o.src.Refuse(HostFile{
+		Path: o.path, Source: src.path, Target: dst.path, Kind: src.st.kind, Public: b.host.public(src),
+	})
 }
 
 // place puts the host's file at its target, or says why it can't be there.
@@ -135,8 +157,9 @@ func (b *builder) place(o origin, src, dst place) verdict {
 	b.taken[dst.path] = o
 	b.plan.Linked = append(b.plan.Linked, Linked{
 		Path: o.path, Target: "/" + dst.path, Source: b.host.abs(src.path), Kind: src.st.kind,
-		Origin: o.name, Line: o.line,
+		Origin: o.src.Origin, Line: o.line, From: o.from, For: o.by,
 	})
+	b.sources = append(b.sources, o.src)
 	return verdict{}
 }
 
@@ -196,7 +219,7 @@ func (b *builder) placeSymlink(o origin, src, dst place) verdict {
 			return verdict{}
 		}
 	}
-	b.node(o, dst, Node{Kind: KindSymlink, Mode: 0o777, UID: src.st.uid, GID: src.st.gid, Target: text})
+	b.node(o, dst, Node{Kind: KindSymlink, Mode: 0o777, UID: src.st.uid, GID: src.st.gid, Target: text, Mtime: src.st.mtime})
 	b.picture.put(dst.path, KindSymlink, false)
 	b.picture.texts[dst.path] = text
 	return verdict{}
@@ -208,7 +231,7 @@ func (b *builder) node(o origin, dst place, n Node) {
 	b.plan.Nodes = append(b.plan.Nodes, n)
 	if dst.st.kind != kindNone {
 		b.plan.Replaced = append(b.plan.Replaced, Replaced{
-			Path: n.Path, Was: dst.st.kind, Now: n.Kind, Origin: o.name, Line: o.line,
+			Path: n.Path, Was: dst.st.kind, Now: n.Kind, Origin: o.src.Origin, Line: o.line,
 		})
 	}
 }
@@ -278,39 +301,6 @@ func (b *builder) watchPlace(p place) {
 	b.watch[p.dir] = true
 	for _, dir := range p.via {
 		b.watch[dir] = true
-	}
-}
-
-// findDangling looks at each symlink that was linked: real manifests lack the
-// targets that another package of the build host owned.
-func (b *builder) findDangling() {
-	for _, l := range b.plan.Linked {
-		if l.Kind != KindSymlink {
-			continue
-		}
-		inside, err := walk(b.picture, strings.TrimPrefix(l.Target, "/"), true)
-		if err != nil || inside.st.kind != kindNone {
-			continue
-		}
-		// What the launcher mounts or writes is there at run time.
-		if v := b.rules.judge(inside.path); v.cause == CauseProvided || v.cause == CauseRefused {
-			continue
-		}
-		outside, err := walk(b.host, inside.path, true)
-		if err != nil {
-			continue
-		}
-		b.watchPlace(outside)
-		if outside.st.kind == kindNone {
-			continue
-		}
-		text, err := b.picture.readlink(strings.TrimPrefix(l.Target, "/"))
-		if err != nil {
-			continue
-		}
-		b.plan.Dangling = append(b.plan.Dangling, Dangling{
-			Path: l.Target, Target: text, Missing: "/" + inside.path, Origin: l.Origin, Line: l.Line,
-		})
 	}
 }
 

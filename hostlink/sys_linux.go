@@ -161,8 +161,16 @@ func openDirAt(at *os.File, name string, flags int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
-// openBelow opens a directory component by component, following no symlink.
+// openBelow opens a directory below root, following no symlink: in one call, or component by component where the kernel
+// has none (< 5.6).
 func openBelow(root *os.File, path string) (*os.File, error) {
+	h, err := openat2(int(root.Fd()), join(path, "."), unix.RESOLVE_BENEATH|unix.RESOLVE_NO_SYMLINKS|unix.RESOLVE_NO_MAGICLINKS)
+	switch {
+	case err == nil:
+		return os.NewFile(uintptr(h), path), nil
+	case err != unix.ENOSYS: //nolint:errorlint // a bare errno
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
 	at, err := openDirAt(root, ".", unix.O_PATH)
 	if err != nil || path == "" {
 		return at, err
@@ -200,6 +208,16 @@ func symlinkat(target string, at *os.File, name string) error {
 	return pathError("symlink", name, unix.Symlinkat(target, int(at.Fd()), name))
 }
 
+// linkat gives a file of the layer a further name. The path of the first goes through directories of our own making.
+func linkat(root *os.File, path string, at *os.File, name string) error {
+	dir, err := openBelow(root, parent(path))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = dir.Close() }() // O_PATH: nothing to lose
+	return pathError("link", name, unix.Linkat(int(dir.Fd()), base(path), int(at.Fd()), name, 0))
+}
+
 func lchownat(at *os.File, name string, uid, gid int) error {
 	return pathError("lchown", name, unix.Fchownat(int(at.Fd()), name, uid, gid, unix.AT_SYMLINK_NOFOLLOW))
 }
@@ -223,13 +241,17 @@ func fchmod(f *os.File, mode uint32) error {
 }
 
 // setXattr leaves overlayfs's own attributes alone, and does without those that
-// the file system or the caller's rights don't allow.
+// the file system or the caller's rights don't allow; so are ACLs that name
+// somebody whom the caller's user namespace does not have.
 func setXattr(f *os.File, name string, value []byte, privileged bool) error {
 	if strings.HasPrefix(name, "user.overlay.") || strings.HasPrefix(name, "trusted.overlay.") {
 		return nil
 	}
 	err := unix.Fsetxattr(int(f.Fd()), name, value, 0)
 	if err == unix.EOPNOTSUPP || err == unix.EPERM && !privileged { //nolint:errorlint // a bare errno
+		return nil
+	}
+	if err == unix.EINVAL && strings.HasPrefix(name, "system.posix_acl_") { //nolint:errorlint // a bare errno
 		return nil
 	}
 	return pathError("setxattr "+name, f.Name(), err)

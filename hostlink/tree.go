@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // maxSymlinks is the kernel's MAXSYMLINKS.
@@ -17,6 +19,7 @@ type stat struct {
 	kind     Kind
 	mode     uint32 // permission bits with setuid, setgid and sticky, as st_mode has them
 	uid, gid int
+	mtime    unix.Timespec
 	own      bool // a link or node of the plan, not the image's
 	linked   bool // a host file is bound here
 }
@@ -37,17 +40,18 @@ func statOf(fi fs.FileInfo) stat {
 	}
 	if sys, ok := fi.Sys().(*syscall.Stat_t); ok {
 		st.uid, st.gid = int(sys.Uid), int(sys.Gid)
+		st.mtime = unix.Timespec(sys.Mtim)
 	}
 	return st
 }
 
 func permissions(m fs.FileMode) uint32 {
 	mode := uint32(m.Perm())
-	for bit, unix := range map[fs.FileMode]uint32{
+	for bit, st := range map[fs.FileMode]uint32{
 		fs.ModeSetuid: syscall.S_ISUID, fs.ModeSetgid: syscall.S_ISGID, fs.ModeSticky: syscall.S_ISVTX,
 	} {
 		if m&bit != 0 {
-			mode |= unix
+			mode |= st
 		}
 	}
 	return mode
@@ -201,6 +205,17 @@ func (h *hostTree) lstat(path string) (stat, error) {
 		h.dirs[path] = st
 	}
 	return st, nil
+}
+
+// public says whether every user of the host can read what lies there; of symlinks and directories, whether he can
+// reach it. Access control lists don't count.
+func (h *hostTree) public(p place) bool {
+	for _, dir := range parents(p.path) {
+		if st, err := h.lstat(dir); err != nil || st.mode&0o001 == 0 {
+			return false
+		}
+	}
+	return p.st.kind == KindSymlink || p.st.kind == KindDir || p.st.mode&0o004 != 0
 }
 
 func (h *hostTree) readlink(path string) (string, error) { return os.Readlink(h.abs(path)) }

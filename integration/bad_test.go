@@ -81,6 +81,71 @@ func testBadSources(t *testing.T, by fixture.Caller) {
 	}
 }
 
+func TestUnreadableSources(t *testing.T) { fixture.Each(t, testUnreadableSources) }
+
+// testUnreadableSources takes the right to read away from one part after the other: the message names the file, and speaks
+// of no registry, of which there is none. Root reads them all the same.
+func testUnreadableSources(t *testing.T, by fixture.Caller) {
+	dir := filepath.Join(by.Dir(t), "layout")
+	img := fixture.ProbeBase(t)
+	if err := img.WriteLayout(dir); err != nil {
+		t.Fatal(err)
+	}
+	archive := filepath.Join(filepath.Dir(dir), "probe.tar")
+	if err := img.WriteFile(archive); err != nil {
+		t.Fatal(err)
+	}
+	by.GiveTree(t, filepath.Dir(dir))
+	parts, err := img.Registry()
+	if err != nil {
+		t.Fatal(err)
+	}
+	manifest, err := parts.Manifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum, err := parts.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	blob := func(hex string) string { return filepath.Join(dir, "blobs", "sha256", hex) }
+	s := fixture.NewSandbox(t, by)
+	for behaviour, file := range map[string]string{
+		"a layer": blob(manifest.Layers[0].Digest.Hex), "the config": blob(manifest.Config.Digest.Hex), "the manifest": blob(sum.Hex),
+		"all blobs": filepath.Join(dir, "blobs"), "the index": filepath.Join(dir, "index.json"), "the layout": dir, "an archive": archive,
+	} {
+		t.Run(behaviour, func(t *testing.T) {
+			s := s.In(t)
+			st, err := os.Stat(file)
+			if err == nil {
+				err = os.Chmod(file, 0)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer os.Chmod(file, st.Mode())
+			commands := [][]string{{"load", dir}, {"pull", "oci:" + dir}}
+			if file == archive {
+				commands = [][]string{{"load", archive}, {"pull", "docker-archive:" + archive}}
+			}
+			for _, args := range commands {
+				res := s.Ctl(args...)
+				if by.IsRoot() {
+					if res.Code != 0 {
+						t.Errorf("%v", res)
+					}
+					continue
+				}
+				s.Refused(res, strings.TrimPrefix(file, dir+"/"), filepath.Dir(dir), "permission denied", "check the file that is named")
+				if strings.Contains(strings.ToLower(res.Stderr), "registry") {
+					t.Errorf("a word about a registry in %v", res)
+				}
+				nothingHalfDone(t, s)
+			}
+		})
+	}
+}
+
 func TestAmbiguousShortNames(t *testing.T) { fixture.Each(t, testAmbiguousShortNames) }
 
 func testAmbiguousShortNames(t *testing.T, by fixture.Caller) {
@@ -296,18 +361,4 @@ func testBadRegistrations(t *testing.T, by fixture.Caller) {
 		})
 	}
 	s.MustApp("probe", "exit", "0")
-}
-
-func TestLaterFeaturesAreRefused(t *testing.T) { fixture.Each(t, testLaterFeaturesAreRefused) }
-
-func testLaterFeaturesAreRefused(t *testing.T, by fixture.Caller) {
-	s := started(t, by)
-	for _, args := range [][]string{
-		{"--profile", "isolated", "probe"},
-		{"--share", "/tmp", "probe"},
-		{"--instance", "x", "probe"},
-		{"--opt", "--memory 1g", "probe"},
-	} {
-		s.Refused(s.Run(args...))
-	}
 }

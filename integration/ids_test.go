@@ -2,6 +2,7 @@ package integration
 
 import (
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -193,7 +194,6 @@ func TestRangeRefused(t *testing.T) {
 		"no helper":            {line, line, []string{"/usr/bin/newuidmap"}, nil, []string{"newuidmap is missing", "uidmap"}},
 		"no helper for groups": {line, line, []string{"/usr/bin/newgidmap"}, nil, []string{"newgidmap is missing", "uidmap"}},
 		"helper refuses":       {line, line, []string{"/usr/bin/newgidmap=/bin/false"}, nil, []string{"/usr/bin/newgidmap", "/etc/subgid"}},
-		"on disk":              {line, line, nil, []string{"--writable", "disk"}, []string{"writable: disk"}},
 		"libcontainer":         {line, line, nil, []string{"--engine", "libcontainer"}, []string{"libcontainer"}},
 	} {
 		t.Run(behaviour, func(t *testing.T) {
@@ -242,6 +242,55 @@ func TestRangeRemoval(t *testing.T) {
 	}
 	if diff := cmp.Diff("freed 0 B\n", s.MustCtl("gc").Stdout); diff != "" {
 		t.Log(diff)
+	}
+}
+
+// A writable part on disk holds files of other ids, which the caller could not remove from outside.
+func TestRangeOnDisk(t *testing.T) {
+	s := ranged(t, line, line)
+	s.Load(owned(t, ""))
+	run := []string{"--ids", "range", "--writable", "disk", "owned", "/bin/probe"}
+	left := func() []string {
+		dirs, _ := filepath.Glob(filepath.Join(s.Root, "ranges", "tmp", "writable-*"))
+		return dirs
+	}
+	for _, words := range [][]string{
+		{"touch", "/srv/mine", "/opt/x", "/tmp/x", "/shut/in", "/etc/x"}, {"chown", "1000:1000", "/usr/bin/suid"},
+	} {
+		if res := s.MustRun(append(run, words...)...); strings.Trim(res.Stdout, "ok\n") != "" {
+			t.Errorf("%v", res)
+		}
+	}
+	if dirs := left(); len(dirs) > 0 {
+		t.Errorf("left after the end: %q", dirs)
+	}
+	cmd, out := ready(t, s, s.Binary("flake-run"), append(run, "each", "/bin/probe", "touch", "/srv/mine", "/shut/in", "then", "/bin/probe", "wait")...)
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.Copy(io.Discard, out)
+	_ = cmd.Wait()
+	// Without the range nobody can remove it: starts go on, and the collection says so.
+	subuid := filepath.Join(filepath.Dir(s.Home), "accounts", "subuid")
+	for _, text := range []string{"ranger:300000:65536\n", line} {
+		if err := os.WriteFile(subuid, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if text == line {
+			break
+		}
+		s.MustRun(append(run, "exit", "0")...)
+		res := s.Ctl("gc")
+		s.Refused(res, "writable-", "/etc/subuid")
+		if len(left()) != 1 || res.Code != 1 {
+			t.Errorf("%q after %v", left(), res)
+		}
+	}
+	if res := s.MustCtl("gc", "--dry-run"); !strings.Contains(res.Stdout, "would delete unfinished work writable-") {
+		t.Errorf("%v", res)
+	}
+	if res := s.MustCtl("gc"); len(left()) > 0 || !strings.Contains(res.Stdout, "deleted unfinished work writable-") {
+		t.Errorf("%q after %v", left(), res)
 	}
 }
 

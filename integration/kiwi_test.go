@@ -77,9 +77,87 @@ func testKiwiStackOfThree(t *testing.T, by fixture.Caller) {
 			break
 		}
 	}
+	kiwiExplained(t, s, manifest)
 	// The database of packages is the image's own.
 	if res := run("/usr/bin/dpkg-query", "-W", "-f", "${Status}", "yamllint"); res.Stdout != "install ok installed" {
 		t.Errorf("the package database is not the image's: %v", res)
+	}
+}
+
+// kiwiExplained holds what explain says of yamllint3 against the manifest and the host.
+func kiwiExplained(t *testing.T, s *fixture.Sandbox, manifest []string) {
+	t.Helper()
+	var e explained
+	explains(t, s, &e, "yamllint")
+	noise, missing := map[string]bool{}, map[string]bool{}
+	for _, entry := range manifest {
+		switch _, err := os.Lstat("/" + entry); {
+		case strings.HasPrefix(entry, "kiwi_"), strings.HasPrefix(entry, "var/lib/dpkg/"):
+			noise[entry] = true
+		case err != nil:
+			missing[entry] = true
+		}
+	}
+	linked := map[string]bool{}
+	for _, f := range e.HostFiles {
+		if f.Because.Image != "yamllint3" && f.Because.Image != "pylayer" {
+			t.Errorf("%+v", f)
+		}
+		linked[f.Because.Entry] = true
+	}
+	for _, entry := range manifest {
+		own := noise[entry] || missing[entry] || entry == "etc/hosts" || entry == "etc/resolv.conf"
+		if linked[entry] == own {
+			t.Errorf("%s: linked %v", entry, linked[entry])
+		}
+	}
+	causes := e.causes()
+	for cause, want := range map[string]map[string]bool{"noise": noise, "missing": missing} {
+		for _, entry := range causes[cause] {
+			if !want[entry] {
+				t.Errorf("%s is left out as %s", entry, cause)
+			}
+		}
+	}
+	if len(causes["refused"])+len(causes["policy"])+len(causes["conflict"])+len(causes["type"]) > 0 {
+		t.Errorf("left out: %v", causes)
+	}
+	// Every certificate leads to a file of the host's, whichever of its links the manifest lacks.
+	if len(e.Dangling) > 0 {
+		t.Errorf("dangling: %+v", e.Dangling)
+	}
+	var got story
+	explains(t, s, &got, "yamllint", "/usr/bin/openssl")
+	if got.Is == nil || got.Is.Role != "host" || got.Host == nil || got.Host.Shown == "" || len(got.Named) != 1 || got.Named[0].Because.Image != "yamllint3" {
+		t.Errorf("openssl: %+v", got)
+	}
+	if found := problems(t, s, "yamllint"); len(found) > 0 {
+		t.Errorf("verify: %q", found)
+	}
+}
+
+// What the other manifests of KIWI come to on this host.
+func TestKiwiOddExplained(t *testing.T) { fixture.Each(t, testKiwiOddExplained) }
+
+func testKiwiOddExplained(t *testing.T, by fixture.Caller) {
+	base, odd := fixture.Kiwi(t, "basesystem"), fixture.Kiwi(t, "odd")
+	s := real(t, by)
+	s.MustCtl("load", s.Share(base))
+	s.MustCtl("load", s.Share(odd))
+	s.Register("odd", "odd", "--base", "basesystem", "--target", "/bin/ls")
+	var e explained
+	explains(t, s, &e, "odd")
+	for _, f := range e.HostFiles {
+		if strings.HasPrefix(f.Place, "/opt/odd/") || strings.HasPrefix(f.Place, "/var/") {
+			t.Errorf("linked: %+v", f)
+		}
+	}
+	causes := e.causes()
+	if len(causes["noise"]) != 6 || len(causes["provided"]) != 2 || len(e.HostFiles)+len(e.LeftOut) != len(removedOf(t, odd)) {
+		t.Errorf("%d linked, left out: %v", len(e.HostFiles), causes)
+	}
+	if text := s.MustCtl("explain", "odd", "--all").Stdout; !strings.Contains(text, `"opt/odd/tab\there"`) || !strings.Contains(text, "opt/odd/ümlaut-名前.txt") {
+		t.Errorf("names are not shown as they should be")
 	}
 }
 
@@ -194,10 +272,7 @@ func testKiwiOddEntryByEntry(t *testing.T, by fixture.Caller) {
 			continue
 		}
 		fields := strings.Split(got, "\t")
-		want := []string{kindOf(one), fmt.Sprintf("%o", one.Mode&0o7777), fmt.Sprintf("%d:%d", one.Uid, one.Gid)}
-		if !by.IsRoot() {
-			want[2] = by.Owner() // the only one that a namespace of one id has
-		}
+		want := []string{kindOf(one), fmt.Sprintf("%o", one.Mode&0o7777), by.OwnerOf(one.Uid, one.Gid)}
 		have := fields[:3]
 		if one.Typeflag == tar.TypeReg {
 			want = append(want, fmt.Sprint(one.Size), "", fmt.Sprint(shared))
@@ -262,7 +337,7 @@ func attributes(t *testing.T, s *fixture.Sandbox, layer []byte, headers []*tar.H
 	}
 }
 
-// The rpm pair loads and starts; its /systemfiles are the business of a later issue.
+// Without a base nobody asks for its /systemfiles; see TestKiwiSystemFiles for the pair.
 func TestKiwiRpmBaseStarts(t *testing.T) { fixture.Each(t, testKiwiRpmBaseStarts) }
 
 func testKiwiRpmBaseStarts(t *testing.T, by fixture.Caller) {

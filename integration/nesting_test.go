@@ -48,12 +48,12 @@ func TestNesting(t *testing.T) {
 	fixture.Each(t, func(t *testing.T, by fixture.Caller) {
 		s := fixture.NewSandbox(t, by)
 		s.Load(nest(t))
-		res := s.MustRun(append([]string{"--nesting", "nest"}, inside(nil, "cat", "/etc/origin")...)...)
+		res := s.MustRun(append([]string{"--profile", "isolated", "--network", "host", "--nesting", "nest"}, inside(nil, "cat", "/etc/origin")...)...)
 		if !strings.HasSuffix(res.Stdout, "\nbase\n") {
 			t.Errorf("%v", res)
 		}
 		// Status, signals and arguments come through both.
-		if res := s.Run(append([]string{"--nesting", "nest"}, inside(nil, "exit", "42")...)...); res.Code != 42 {
+		if res := s.Run(append([]string{"--profile", "isolated", "--network", "host", "--nesting", "nest"}, inside(nil, "exit", "42")...)...); res.Code != 42 {
 			t.Errorf("%v", res)
 		}
 		// The app of the outer flake has the masks that every app has, and no way to what is behind them.
@@ -64,7 +64,7 @@ func TestNesting(t *testing.T) {
 			}
 		}
 		for _, engine := range []string{"direct", "libcontainer"} {
-			options := []string{"--nesting", "--engine", engine, "nest"}
+			options := []string{"--profile", "isolated", "--network", "host", "--nesting", "--engine", engine, "nest"}
 			if engine == "libcontainer" && !by.IsRoot() {
 				continue
 			}
@@ -78,7 +78,7 @@ func TestNesting(t *testing.T) {
 			}
 		}
 		// A registered flake has it from its file.
-		s.Register("nested", "nest", "--target", "/bin/probe", "--nesting")
+		s.Register("nested", "nest", "--target", "/bin/probe", "--nesting", "--profile", "isolated")
 		if res := s.MustApp("nested", inside(nil, "cat", "/etc/origin")[1:]...); !strings.HasSuffix(res.Stdout, "\nbase\n") {
 			t.Errorf("%v", res)
 		}
@@ -92,7 +92,7 @@ func TestNestingInside(t *testing.T) {
 		s := fixture.NewSandbox(t, by)
 		s.Load(nest(t))
 		for _, options := range [][]string{{"--nesting"}, nil} {
-			res := s.Run(append([]string{"--nesting", "nest"}, inside(options, "cat", "/proc/self/status")...)...)
+			res := s.Run(append([]string{"--profile", "isolated", "--network", "host", "--nesting", "nest"}, inside(options, "cat", "/proc/self/status")...)...)
 			if res.Code != 0 || !strings.Contains(res.Stdout, "NSpid") {
 				t.Errorf("%v", res)
 			}
@@ -106,7 +106,7 @@ func TestWithoutNesting(t *testing.T) {
 		s := fixture.NewSandbox(t, by)
 		s.Load(nest(t))
 		for _, options := range [][]string{nil, {"--writable", "none"}} {
-			res := s.Run(append([]string{"nest"}, inside(options, "exit", "0")...)...)
+			res := s.Run(append([]string{"--profile", "isolated", "--network", "host", "nest"}, inside(options, "exit", "0")...)...)
 			s.Refused(res, "nesting: true", "/proc")
 			if n := strings.Count(res.Stderr, "remedy"); n != 1 || res.Code != 125 {
 				t.Errorf("%v", res)

@@ -219,7 +219,7 @@ func testTerminalGone(t *testing.T, by fixture.Caller) {
 		"wait": "signal: hangup", "count 1": "exit status 7", "lines": "", // which reads the end, or is told before
 	} {
 		cmd := s.Command(t.Context(), s.Link("probe"), strings.Fields(args)...)
-		tty := terminal(t, s, cmd)
+		tty := onTerminal(t, s, cmd)
 		tty.expect("ready")
 		tty.gone()
 		if got := tty.end(); got != want && want != "" {

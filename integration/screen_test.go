@@ -121,8 +121,8 @@ func (v *screen) close() {
 	v.user.Close()
 }
 
-// terminal starts a command with a terminal of its own as everything.
-func terminal(t *testing.T, s *fixture.Sandbox, cmd *exec.Cmd) *screen {
+// onTerminal starts a command with a terminal of its own as everything.
+func onTerminal(t *testing.T, s *fixture.Sandbox, cmd *exec.Cmd) *screen {
 	t.Helper()
 	ours, user := openTerminal(t)
 	s.By.Give(t, user.Name())

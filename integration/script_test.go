@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
@@ -39,6 +40,13 @@ func testScripts(t *testing.T, by fixture.Caller) {
 			links := filepath.Join(env.WorkDir, "links")
 			if err := os.Mkdir(links, 0o755); err != nil {
 				return err
+			}
+			if text := by.Settings(); text != "" {
+				own := filepath.Join(env.WorkDir, ".config", "flake-launcher")
+				if err := errors.Join(os.MkdirAll(own, 0o755), os.WriteFile(filepath.Join(own, "config.yaml"), []byte(text), 0o644)); err != nil {
+					return err
+				}
+				by.GiveTree(t, filepath.Dir(own))
 			}
 			fixture.OpenWay(t, env.WorkDir)
 			by.Give(t, env.WorkDir, links)

@@ -21,7 +21,7 @@ func shared(t *testing.T) (system, alice, bob *fixture.Sandbox) {
 	alice, bob = fixture.NewSandbox(t, fixture.User), fixture.NewSandbox(t, fixture.Other)
 	system = fixture.NewSystem(t)
 	system.Load(fixture.ProbeBase(t))
-	system.Register("probe", "probe", "--target", "/bin/probe")
+	system.Register("probe", "probe", "--target", "/bin/probe", "--profile", "isolated")
 	// The link and what it points to are everybody's way in.
 	link := system.Link("probe")
 	if err := os.Remove(link); err != nil {
@@ -125,11 +125,18 @@ func TestRootsLayersGiveNothingAway(t *testing.T) {
 func TestUsersCannotChangeWhatIsRoots(t *testing.T) {
 	system, alice, _ := shared(t)
 	before := census(t, system.Root)
-	alice.Refused(alice.Ctl("remove", "probe"), "probe")
-	alice.Refused(alice.Ctl("remove", "--container", "probe"), "probe")
+	// Before she has a store of her own, which is not made for that; and then.
+	home := census(t, alice.Home)
+	alice.Refused(alice.Ctl("remove", "probe"), "not yours", filepath.Join(system.Registrations, "probe.yaml"))
+	alice.Refused(alice.Ctl("remove", system.Link("probe")), "not yours")
+	alice.Refused(alice.Ctl("remove", "nothing"), "no flake named")
+	alice.Refused(alice.Ctl("remove", "--container", "probe"), "not yours", system.Root)
+	if diff := cmp.Diff(home, census(t, alice.Home)); diff != "" {
+		t.Errorf("a refusal made something (-before +after):\n%s", diff)
+	}
 	alice.MustExec(system.Link("probe"), "exit", "0")
 	alice.Refused(alice.Ctl("remove", "probe"), "not yours")
-	alice.Refused(alice.Ctl("remove", "--container", "probe", "--force"), "probe")
+	alice.Refused(alice.Ctl("remove", "--container", "probe", "--force"), "not yours", system.Root)
 	alice.MustCtl("gc")
 	alice.Refused(alice.With("FLAKES_ROOT="+system.Root).Ctl("load", "/etc/passwd"), system.Root)
 	if diff := cmp.Diff(before, census(t, system.Root)); diff != "" {

@@ -1,6 +1,8 @@
 package integration
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -8,6 +10,7 @@ import (
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sys/unix"
 
 	"github.com/flake-launcher/flake-launcher/integration/fixture"
 )
@@ -159,9 +162,9 @@ func testLayersWithoutParents(t *testing.T, by fixture.Caller) {
 		`file lib/x data="x\n"`, `file tmp/x data="x\n"`, `file root/x data="x\n"`, `file new/dir/x data="x\n"`))
 	s.Load(img)
 	for path, want := range map[string]string{
-		"/lib":  "120000 777 " + by.Owner() + " 7 usr/lib\n",
-		"/tmp":  "40000 1777 " + by.Owner() + " ",
-		"/root": "40000 700 " + by.Owner() + " ",
+		"/lib":  "120000 777 " + by.OwnerOf(0, 0) + " 7 usr/lib\n",
+		"/tmp":  "40000 1777 " + by.OwnerOf(0, 0) + " ",
+		"/root": "40000 700 " + by.OwnerOf(0, 0) + " ",
 	} {
 		if out := s.MustRun("implied", "/bin/probe", "stat", path).Stdout; !strings.HasPrefix(out, want) {
 			t.Errorf("%s: want %q, got %q", path, want, out)
@@ -188,5 +191,52 @@ func testSharedLayersAreStoredOnce(t *testing.T, by fixture.Caller) {
 	}
 	if len(entries) != 2 {
 		t.Errorf("want 2 layers of the two images, got %d", len(entries))
+	}
+}
+
+func TestDefaultACLs(t *testing.T) { fixture.Each(t, testDefaultACLs) }
+
+// testDefaultACLs makes files in directories of which the image says that what is made there is not for everybody: /opt,
+// which the flake's own layer covers for a symlink of the host's in it, and one that nothing covers.
+func testDefaultACLs(t *testing.T, by fixture.Caller) {
+	s := started(t, by)
+	// user::rwx, group::r-x, other::---
+	acl := "\x02\x00\x00\x00" + "\x01\x00\x07\x00\xff\xff\xff\xff" + "\x04\x00\x05\x00\xff\xff\xff\xff" + "\x20\x00\x00\x00\xff\xff\xff\xff"
+	switch err := unix.Setxattr(s.Tmp, "system.posix_acl_default", []byte(acl), 0); {
+	case errors.Is(err, unix.ENOTSUP):
+		t.Skipf("needs a file system with ACLs at %s", s.Tmp)
+	case err != nil:
+		t.Fatal(err)
+	}
+	host := hostDir(t, by)
+	if err := os.Symlink("nowhere", filepath.Join(host, "link")); err != nil {
+		t.Fatal(err)
+	}
+	lines := []string{"file removed data=" + quote(strings.TrimPrefix(host, "/")+"/link\n")}
+	for _, dir := range []string{"opt", "srv"} {
+		lines = append(lines, fmt.Sprintf("dir %s xattr:system.posix_acl_default=%q", dir, acl))
+	}
+	s.Load(fixture.Delta(t, "acl", lines...))
+	made := func(path string) string {
+		t.Helper()
+		res := s.MustRun("--base", "probe", "acl", "/bin/probe", "each", "/bin/probe", "touch", path, "then", "/bin/probe", "stat", path)
+		_, mode, _ := strings.Cut(strings.TrimPrefix(res.Stdout, "ok\n"), " ")
+		mode, _, _ = strings.Cut(mode, " ")
+		return mode
+	}
+	want := map[string]string{"/opt/new": "640", "/srv/new": "640"}
+	switch {
+	case by.Range:
+		want["/opt/new"] = "644" // the flake's own layer is made without the range: rootfs/decisions/0005
+	case !by.IsRoot(): // an ACL's ids would be other users of the host
+		want = map[string]string{"/opt/new": "644", "/srv/new": "644"}
+	}
+	if res := s.MustRun("--base", "probe", "acl", "/bin/probe", "stat", host+"/link"); !strings.HasPrefix(res.Stdout, "120000 ") {
+		t.Errorf("no link of the host: %v", res)
+	}
+	for path, mode := range want {
+		if got := made(path); got != mode {
+			t.Errorf("%s: want mode %s, got %s", path, mode, got)
+		}
 	}
 }

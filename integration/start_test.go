@@ -25,7 +25,10 @@ func started(t *testing.T, by fixture.Caller) *fixture.Sandbox {
 	s := fixture.NewSandbox(t, by)
 	s.Load(fixture.ProbeBase(t))
 	s.Register("probe", "probe", "--target", "/bin/probe")
-	s.MustApp("probe", "exit", "0") // the first start may write plans
+	// The first start may write plans.
+	if maps := words(s.MustApp("probe", "cat", "/proc/self/uid_map")); by.Range != (len(maps) > 1) {
+		t.Fatalf("a range of ids, as the settings say: %v, got %q", by.Range, maps)
+	}
 	s.NoLeaks()
 	return s
 }
@@ -167,9 +170,15 @@ func (zeros) Read(p []byte) (int, error) {
 // waiting starts `probe wait` by its link and returns once the app runs.
 func waiting(t *testing.T, s *fixture.Sandbox, args ...string) (*exec.Cmd, *bufio.Reader) {
 	t.Helper()
+	return ready(t, s, s.Link("probe"), append([]string{"wait"}, args...)...)
+}
+
+// ready starts a command whose app says `ready`, after any number of `ok`.
+func ready(t *testing.T, s *fixture.Sandbox, path string, args ...string) (*exec.Cmd, *bufio.Reader) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
-	cmd := s.Command(ctx, s.Link("probe"), append([]string{"wait"}, args...)...)
+	cmd := s.Command(ctx, path, args...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -178,8 +187,10 @@ func waiting(t *testing.T, s *fixture.Sandbox, args ...string) (*exec.Cmd, *bufi
 		t.Fatal(err)
 	}
 	r := bufio.NewReader(out)
-	if line, err := r.ReadString('\n'); err != nil || line != "ready\n" {
-		t.Fatalf("app does not run: %q, %v", line, err)
+	for line := "ok\n"; line != "ready\n"; {
+		if line, err = r.ReadString('\n'); err != nil || line != "ready\n" && line != "ok\n" {
+			t.Fatalf("app does not run: %q, %v", line, err)
+		}
 	}
 	return cmd, r
 }
@@ -275,6 +286,47 @@ func testWritableParts(t *testing.T, by fixture.Caller) {
 		res := s.Run("--writable", kind, "probe", "/bin/probe", "write", "/etc/new", "x")
 		if (res.Code == 0) != writes {
 			t.Errorf("--writable %s: %v", kind, res)
+		}
+	}
+}
+
+func TestKilledOnDiskIsSwept(t *testing.T) { fixture.Each(t, testKilledOnDiskIsSwept) }
+
+// testKilledOnDiskIsSwept kills the outer process: what the app wrote stays until the next start of the kind, or gc.
+func testKilledOnDiskIsSwept(t *testing.T, by fixture.Caller) {
+	s := started(t, by)
+	s.Load(fixture.Delta(t, "odd", "dir srv own=33:33 mode=0700", `file srv/theirs own=33:34 data="x"`))
+	run := []string{"--writable", "disk", "--base", "probe", "odd", "/bin/probe"}
+	write := []string{"each", "/bin/probe", "touch", "/srv/theirs", "/srv/mine", "/tmp/x", "then", "/bin/probe", "wait"}
+	left := func() (dirs []string) {
+		for _, dir := range []string{"tmp", "ranges/tmp"} {
+			found, _ := filepath.Glob(filepath.Join(s.Root, dir, "writable-*"))
+			dirs = append(dirs, found...)
+		}
+		return dirs
+	}
+	if res := s.MustRun(append(run, "touch", "/srv/theirs")...); res.Stdout != "ok\n" || len(left()) > 0 {
+		t.Errorf("left %q by %v", left(), res)
+	}
+	for by, sweep := range map[string]func(){
+		"the next start": func() { s.MustRun(append(run, "exit", "0")...) }, "gc": func() { s.MustCtl("gc") },
+	} {
+		cmd, out := ready(t, s, s.Binary("flake-run"), append(run, write...)...)
+		s.MustCtl("gc")
+		s.MustRun(append(run, "exit", "0")...)
+		if len(left()) != 1 {
+			t.Errorf("want the directory of the running app, got %q", left())
+		}
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, out)
+		_ = cmd.Wait()
+		if len(left()) != 1 {
+			t.Errorf("want something to sweep, got %q", left())
+		}
+		if sweep(); len(left()) > 0 {
+			t.Errorf("not swept by %s: %q", by, left())
 		}
 	}
 }

@@ -23,7 +23,7 @@ func shell(t *testing.T, s *fixture.Sandbox) *screen {
 	t.Helper()
 	cmd := s.Command(t.Context(), "/bin/bash", "--noprofile", "--norc", "--noediting", "-i")
 	cmd.Env = append(cmd.Env, "PS1=@$((0+1))@ ", "HISTFILE=", "PATH="+s.Links+":/usr/bin:/bin")
-	v := terminal(t, s, cmd)
+	v := onTerminal(t, s, cmd)
 	v.expect(prompt)
 	v.runs("ulimit -c 0; stty -echo")
 	return v
@@ -188,7 +188,7 @@ func TestWindowSize(t *testing.T) { fixture.Each(t, testWindowSize) }
 func testWindowSize(t *testing.T, by fixture.Caller) {
 	s := started(t, by)
 	v := shell(t, s)
-	v.typed("probe size\n")
+	v.typed("probe resized\n")
 	v.expect("size 80x24.")
 	v.resize(101, 33)
 	v.expect("size 101x33.")
@@ -238,7 +238,7 @@ func testTerminalOfAKilledApp(t *testing.T, by fixture.Caller) {
 	s := started(t, by)
 	t.Run("modes", func(t *testing.T) {
 		s := s.In(t)
-		v := terminal(t, s, s.Command(t.Context(), s.Link("probe"), "raw"))
+		v := onTerminal(t, s, s.Command(t.Context(), s.Link("probe"), "raw"))
 		before := v.modes()
 		v.expect("ready")
 		if v.modes() == before {
@@ -255,7 +255,7 @@ func testTerminalOfAKilledApp(t *testing.T, by fixture.Caller) {
 	t.Run("in front", func(t *testing.T) {
 		s := s.In(t)
 		// No job control here: nobody but the launcher takes the terminal back from a group that is gone.
-		v := terminal(t, s, s.Command(t.Context(), "/bin/sh", "-c", s.Link("probe")+" front; echo status $?; read x; echo \"read <$x>\""))
+		v := onTerminal(t, s, s.Command(t.Context(), "/bin/sh", "-c", s.Link("probe")+" front; echo status $?; read x; echo \"read <$x>\""))
 		v.expect("in front")
 		v.expect("status 137")
 		v.typed("hello\n")
@@ -312,7 +312,7 @@ func TestSignalsByKill(t *testing.T) { fixture.Each(t, testSignalsByKill) }
 func testSignalsByKill(t *testing.T, by fixture.Caller) {
 	s := started(t, by)
 	for _, sig := range []unix.Signal{unix.SIGTERM, unix.SIGHUP, unix.SIGUSR1, unix.SIGINT, unix.SIGWINCH} {
-		v := terminal(t, s, s.Command(t.Context(), s.Link("probe"), "count", strconv.Itoa(int(sig))))
+		v := onTerminal(t, s, s.Command(t.Context(), s.Link("probe"), "count", strconv.Itoa(int(sig))))
 		v.expect("ready")
 		if err := v.cmd.Process.Signal(sig); err != nil {
 			t.Fatal(err)
@@ -323,7 +323,7 @@ func testSignalsByKill(t *testing.T, by fixture.Caller) {
 		}
 	}
 	// However many are sent at once, the app gets at least one.
-	v := terminal(t, s, s.Command(t.Context(), s.Link("probe"), "count", "10"))
+	v := onTerminal(t, s, s.Command(t.Context(), s.Link("probe"), "count", "10"))
 	v.expect("ready")
 	for range 20 {
 		if err := v.cmd.Process.Signal(unix.SIGUSR1); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/flake-launcher/flake-launcher/launcher/instance"
 	"github.com/flake-launcher/flake-launcher/launcher/plan"
 )
 
@@ -17,6 +18,8 @@ type AdHoc struct {
 	// Flags are option.Common's words: how the images are started.
 	Flags []string
 	Env   []string
+	// Instance keeps the container for later starts under that name; "" does not.
+	Instance string
 	// Command replaces Entrypoint and Cmd when it is not empty.
 	Command []string
 }
@@ -30,13 +33,16 @@ func (a AdHoc) words() []string {
 	for _, l := range a.Layers {
 		w = append(w, "--layer="+l)
 	}
+	if a.Instance != "" {
+		w = append(w, "--resume")
+	}
 	return append(append(w, a.Flags...), "--", a.Image)
 }
 
 // FileName is the name of the plan file of an ad-hoc start: a hash of what it is made from.
 func (a AdHoc) FileName() string {
 	h := sha256.New()
-	for _, w := range a.words() {
+	for _, w := range append(a.words(), plan.HomeKey(os.Getenv("HOME"))) {
 		fmt.Fprintf(h, "%q ", w)
 	}
 	return "run-" + hex.EncodeToString(h.Sum(nil))[:32] + ".adhoc"
@@ -44,10 +50,25 @@ func (a AdHoc) FileName() string {
 
 // Run starts an image ad hoc. Like Main it returns only when that failed.
 func Run(a AdHoc) int {
-	l, err := newLauncher()
-	if err == nil {
-		err = l.launch("flake-run", a.FileName(), a.words(), plan.Invocation{Replace: len(a.Command) > 0, Env: a.Env, Args: a.Command})
-	}
-	Report(os.Stderr, "flake-run", err)
+	err := run(a)
+	Report(os.Stderr, AdHocFlake, err)
 	return Code(err)
+}
+
+func run(a AdHoc) error {
+	l, err := newLauncher()
+	if err != nil {
+		return err
+	}
+	ask, err := environmentPilot()
+	if err != nil {
+		return err
+	}
+	if a.Instance == "" {
+		a.Instance = ask.Instance
+	} else if err := instance.CheckName(a.Instance); err != nil {
+		return err
+	}
+	ask.Instance = a.Instance
+	return l.launch(AdHocFlake, a.FileName(), a.words(), plan.Invocation{Replace: len(a.Command) > 0, Env: a.Env, Args: a.Command}, ask)
 }

@@ -24,14 +24,36 @@ func execDirect(speaker string, p *plan.Plan, v plan.Invocation) error {
 	if err != nil {
 		return err
 	}
-	layers, err := overlay.OpenLayers(p.Lower)
+	d, err := newDirect(speaker, p, v, now)
 	if err != nil {
 		return err
+	}
+	d.Preserve = preserve
+	if p.Writable == plan.WritableDisk {
+		tmp, err := scratch(p)
+		if err != nil {
+			return err
+		}
+		defer tmp.Close() // reached only when nothing was started
+		// In the place for data: what else lies in a temporary directory no sweep takes for ours.
+		if d.Scratch, err = os.Open(tmp.Dir()); err != nil {
+			return err
+		}
+		d.Temp = tmp.Lock()
+	}
+	return d.Exec()
+}
+
+// newDirect opens the layers of a plan and describes a start, its writable part on disk excepted.
+func newDirect(speaker string, p *plan.Plan, v plan.Invocation, now *caller.Moment) (*nsexec.Direct, error) {
+	layers, err := overlay.OpenLayers(p.Lower)
+	if err != nil {
+		return nil, err
 	}
 	d := &nsexec.Direct{
 		Speaker: speaker, Ops: p.Ops, User: p.User, Layers: layers, Upper: upperKinds[p.Writable],
 		UID: p.UID, GID: p.GID, Groups: p.Groups, Cwd: nsexec.Cwd(now.Cwd), Filters: p.Filters,
-		Args: p.Argv(v), Env: p.Environ(v, os.Environ(), now.PWD()), Size: p.Size, Preserve: preserve,
+		Args: p.Argv(v), Env: p.Environ(v, os.Environ(), now.PWD()), Size: p.Size,
 	}
 	for _, s := range slices.Concat(p.Seed, now.Seed) {
 		d.Seed = append(d.Seed, nsexec.Node(s))
@@ -45,27 +67,31 @@ func execDirect(speaker string, p *plan.Plan, v plan.Invocation) error {
 	for _, b := range now.Binds {
 		d.Binds = append(d.Binds, nsexec.Bind(b))
 	}
+	if h := p.HostLayer; h != nil {
+		files, err := overlay.OpenHostLayer(h.Dir, h.Data)
+		if err != nil {
+			return nil, err
+		}
+		d.HostLayer = &nsexec.HostLayer{Layer: files[0], Data: files[1:], Trusted: h.Trusted}
+	}
 	for _, l := range p.Links {
 		d.Links = append(d.Links, nsexec.Link{Source: l.Source, Target: l.Target, Kind: linkKinds[l.Kind]})
 	}
 	if r := p.Range; r != nil {
-		d.Range = &nsexec.Range{NewUIDMap: r.NewUIDMap, NewGIDMap: r.NewGIDMap}
-		for _, m := range r.UIDs {
-			d.Range.UIDs = append(d.Range.UIDs, nsexec.IDMap(m))
-		}
-		for _, m := range r.GIDs {
-			d.Range.GIDs = append(d.Range.GIDs, nsexec.IDMap(m))
-		}
+		d.Range = idRange(r)
 	}
-	if p.Writable == plan.WritableDisk {
-		tmp, err := scratch(p.Store)
-		if err != nil {
-			return err
-		}
-		defer tmp.Close() // reached only when nothing was started
-		d.Scratch = tmp.Lock()
+	return d, nil
+}
+
+func idRange(r *plan.Range) *nsexec.Range {
+	out := &nsexec.Range{NewUIDMap: r.NewUIDMap, NewGIDMap: r.NewGIDMap}
+	for _, m := range r.UIDs {
+		out.UIDs = append(out.UIDs, nsexec.IDMap(m))
 	}
-	return d.Exec()
+	for _, m := range r.GIDs {
+		out.GIDs = append(out.GIDs, nsexec.IDMap(m))
+	}
+	return out
 }
 
 var upperKinds = map[string]uint32{
@@ -78,15 +104,23 @@ var linkKinds = map[string]uint32{
 
 // scratch makes the writable part in the store's own temporary directory, so that a crash leaves only what the store
 // sweeps. Nobody waits for that sweep: it is done here.
-func scratch(root string) (*rootfs.Temp, error) {
-	store, err := rootfs.Open(root)
+func scratch(p *plan.Plan) (*rootfs.Temp, error) {
+	store, err := rootfs.Open(p.Store)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := store.SweepTemp(); err != nil {
-		return nil, fmt.Errorf("sweep leftovers: %w", err)
+	if p.Range == nil {
+		if _, err := store.SweepTemp(); err != nil {
+			return nil, fmt.Errorf("sweep leftovers: %w", err)
+		}
+		return store.Temp("writable")
 	}
-	return store.Temp("writable")
+	// With other users' files in it, it is removed only by root of a namespace with their ids. What can't be removed,
+	// as the caller's range is another one now, is no reason not to start; flake-ctl gc tells it.
+	if stale, err := store.StaleRangeTemp(); err == nil && len(stale) > 0 {
+		_ = silentCtl("ranges", "--store", p.Store, "temp")
+	}
+	return store.RangeTemp("writable")
 }
 
 // preserved are the descriptors beyond 2 that the caller left open for whom he starts; all of ours are close-on-exec.

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/flake-launcher/flake-launcher/launcher/plan"
 	"github.com/flake-launcher/flake-launcher/nsexec"
 	"github.com/flake-launcher/flake-launcher/rootfs"
@@ -32,16 +34,16 @@ func start(argv []string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	candidates := names(argv[0], executedFile)
-	if len(candidates) == 0 {
+	name := l.name(argv[0])
+	if name == "" {
 		return "", &NoNameError{}
 	}
-	name, err := l.choose(candidates)
+	ask, err := environmentPilot()
 	if err != nil {
-		return candidates[0], err
+		return name, err
 	}
 	compile := []string{"compile", "--", name}
-	return name, l.launch(name, plan.FileName(name), compile, plan.Invocation{Args: argv[1:]})
+	return name, l.launch(name, plan.FileName(name, os.Getenv("HOME")), compile, plan.Invocation{Args: argv[1:]}, ask)
 }
 
 // NoNameError is the answer to a call by the launcher's own name.
@@ -61,6 +63,7 @@ type launcher struct {
 	root     string
 	plans    string
 	searched []string
+	settings []string
 }
 
 func newLauncher() (*launcher, error) {
@@ -68,30 +71,43 @@ func newLauncher() (*launcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &launcher{root: root, plans: filepath.Join(root, "plans"), searched: plan.SearchDirs(os.Getenv)}, nil
+	return &launcher{
+		root: root, plans: filepath.Join(root, "plans"),
+		searched: plan.SearchDirs(os.Getenv), settings: plan.SettingsFiles(os.Getenv),
+	}, nil
 }
 
-// choose picks the first candidate that has a plan or a registration. Only one candidate is not looked at: the
-// compiler will say what is wrong with it.
-func (l *launcher) choose(candidates []string) (string, error) {
-	if len(candidates) == 1 {
-		return candidates[0], nil
+// name is the flake that is meant: the first candidate that has a plan or a registration. Where the likeliest one has a
+// plan nothing else is looked at; without any the compiler will say what is wrong with the likeliest.
+func (l *launcher) name(argv0 string) string {
+	if likely := names(argv0, func() string { return "" }); len(likely) == 1 {
+		if unix.Access(filepath.Join(l.plans, plan.FileName(likely[0], os.Getenv("HOME"))), unix.F_OK) == nil {
+			return likely[0]
+		}
+	}
+	candidates := names(argv0, executedFile)
+	if len(candidates) == 0 {
+		return ""
 	}
 	for _, c := range candidates {
 		for _, dir := range l.searched {
 			if _, err := os.Lstat(filepath.Join(dir, c+".yaml")); err == nil {
-				return c, nil
+				return c
 			}
 		}
 	}
-	return candidates[0], nil
+	return candidates[0]
 }
 
-// launch executes the plan, which it has compiled first if need be. speaker begins messages.
-func (l *launcher) launch(speaker, planFile string, compile []string, v plan.Invocation) error {
+// launch executes the plan, which it has compiled first if need be. speaker begins messages. ask is what the caller
+// asked of the launcher by other ways than the arguments, to which those add.
+func (l *launcher) launch(speaker, planFile string, compile []string, v plan.Invocation, ask Pilot) error {
 	path := filepath.Join(l.plans, planFile)
 	p, f, err := l.load(path)
 	if err != nil {
+		if word := progressWord(ask, v.Args); word != "" {
+			compile = slices.Insert(slices.Clone(compile), 1, word)
+		}
 		if err := runCtl(compile); err != nil {
 			return err
 		}
@@ -103,10 +119,31 @@ func (l *launcher) launch(speaker, planFile string, compile []string, v plan.Inv
 	}
 	defer f.Close()
 	if p.Sudo {
-		return execSudo(p.Entrypoint[0], v.Args)
+		return execSudo(p, v, ask.environ())
 	}
+	return l.execute(speaker, p, f, v, ask)
+}
+
+// execute replaces the process by the engine that the plan asks for.
+func (l *launcher) execute(speaker string, p *plan.Plan, f *os.File, v plan.Invocation, ask Pilot) (err error) {
+	if p.PilotArguments {
+		var more Pilot
+		if v.Args, more, err = takePilot(v.Args); err != nil {
+			return err
+		}
+		ask = ask.with(more)
+	}
+	v.Optional = ask.IgnoreMissingVolumes
+	p.Adjust(v)
 	if argv := p.Argv(v); len(argv) == 0 || argv[0] == "" {
 		return &NoCommandError{Name: p.Name}
+	}
+	if p.Kept != "" {
+		k := Keeping{Instance: ask.Instance, Remove: ask.Remove}
+		if speaker == AdHocFlake {
+			k.Flake = AdHocFlake
+		}
+		return startKept(speaker, p, v, k)
 	}
 	if p.Engine == plan.EngineDirect {
 		return execDirect(speaker, p, v)
@@ -135,9 +172,17 @@ func (l *launcher) load(path string) (*plan.Plan, *os.File, error) {
 		f.Close()
 		return nil, nil, errors.New("the plan is for other registrations")
 	}
+	if !p.Follows(l.settings) {
+		f.Close()
+		return nil, nil, errors.New("the plan is for other settings")
+	}
 	if int(p.Caller) != os.Geteuid() {
 		f.Close()
 		return nil, nil, errors.New("the plan is for another user")
+	}
+	if p.Range != nil && !p.Range.Mapped() {
+		f.Close()
+		return nil, nil, errors.New("the plan is for outside of this user namespace")
 	}
 	if p.Caller == 0 && p.User != (!rootfs.Privileged() || plan.Confined()) {
 		f.Close()
@@ -167,6 +212,15 @@ func runCtl(args []string) error {
 		return fmt.Errorf("run flake-ctl: %w", err)
 	}
 	return nil
+}
+
+// silentCtl runs flake-ctl for work that the caller has not asked for.
+func silentCtl(args ...string) error {
+	ctl, err := Sibling("flake-ctl")
+	if err != nil {
+		return err
+	}
+	return exec.Command(ctl, args...).Run()
 }
 
 // execEngine replaces the process by the engine.

@@ -25,9 +25,11 @@ type Direct struct {
 	// Layers are open directories, topmost first, with absolute names. They stay open, and so locked, until the app has ended.
 	Layers []*os.File
 	// Upper is the kind of the writable part: initproc.UpperTmpfs, UpperDisk or UpperNone; Scratch is an open empty
-	// directory for UpperDisk, which is removed after the end. Size is that of the tmpfs, 0 for the kernel's default.
+	// directory for UpperDisk. Removed after the end is Temp, an open directory that Scratch lies in, or Scratch itself
+	// if that is nil. Size is that of the tmpfs, 0 for the kernel's default.
 	Upper   uint32
 	Scratch *os.File
+	Temp    *os.File
 	Size    uint64
 	// Keep are files that only have to stay open, for the locks on them.
 	Keep []*os.File
@@ -35,6 +37,8 @@ type Direct struct {
 	Seed []Node
 	// Copies are files of the host whose content the root gets; a missing one is left out.
 	Copies []Copy
+	// HostLayer shows host files through an overlay of its own; nil without.
+	HostLayer *HostLayer
 	// Links are host files bound over the root.
 	Links []Link
 	// Binds are made over all that Ops mounts, recursively and without setuid programs, in this order.
@@ -51,6 +55,8 @@ type Direct struct {
 	Symlinks []Symlink
 	// Filters are seccomp programs, loaded in this order.
 	Filters [][]byte
+	// Kept keeps the container for later starts, see Direct.Hold. Nil: it ends with its app.
+	Kept *Kept
 	// Args and Env are the app's, handed over byte for byte. The command is looked up in the PATH of Env.
 	Args, Env []string
 }
@@ -70,6 +76,28 @@ type Copy struct {
 	Mode, UID, GID uint32
 }
 
+// HostLayer is a layer that holds only metadata, and the directories of the host that hold the content, open. Trusted: its
+// attributes are those that only root can set.
+type HostLayer struct {
+	Layer   *os.File
+	Data    []*os.File
+	Trusted bool
+}
+
+func (h *HostLayer) files() []*os.File { return append([]*os.File{h.Layer}, h.Data...) }
+
+func (h *HostLayer) op(o *initproc.Ops) {
+	var data []initproc.Handle
+	for _, d := range h.Data {
+		data = append(data, handle(d))
+	}
+	flags := uint32(0)
+	if h.Trusted {
+		flags = initproc.Trusted
+	}
+	o.Links(handle(h.Layer), data, flags)
+}
+
 // Cwd is a working directory. Path is taken if it is the directory of that device and inode (0: any), else Real.
 type Cwd struct {
 	Path, Real string
@@ -80,10 +108,13 @@ type Cwd struct {
 // Symlink is one to make at Path.
 type Symlink struct{ Path, Text string }
 
-// Bind shows a path of the host. Devices keeps device nodes in it working.
+// Bind shows a path of the host. Devices keeps device nodes in it working. With options in Tmpfs it is an empty file
+// system instead, which may be one without programs.
 type Bind struct {
 	Source, Target    string
 	ReadOnly, Devices bool
+	Tmpfs             string
+	NoExec            bool
 }
 
 // Link is a host file to bind; neither path leads through a symlink. Kind is initproc.LinkFile and its like.
@@ -106,7 +137,7 @@ func (e *DirectError) Unwrap() error { return e.Err }
 // Remedy tells the user what to do about it.
 func (e *DirectError) Remedy() string {
 	if e.Err == unix.EACCES || e.Err == unix.EPERM {
-		return "let programs run from memory (sysctl vm.memfd_noexec), or use `engine: libcontainer`"
+		return "let programs run from memory (sysctl vm.memfd_noexec; where AppArmor confines you, our profile), or use `engine: libcontainer`"
 	}
 	return "free memory, or check the limits of the session"
 }
@@ -122,36 +153,61 @@ func (d *Direct) Exec() error {
 
 // execStage replaces this process by the program, which works off ops. The files stay open in it.
 func execStage(speaker string, ops []byte, inherited []*os.File) error {
-	binary, err := initproc.Binary()
+	st, err := newStage(ops, inherited)
 	if err != nil {
 		return err
 	}
+	defer st.close() // reached only when nothing was executed
+	// What ps shows of the outer process is the flake's name.
+	return &DirectError{"execute its program", unix.Exec(st.path(), []string{speaker}, st.env())}
+}
+
+// stage is the program and its list, ready to be executed.
+type stage struct{ program, blob *os.File }
+
+func newStage(ops []byte, inherited []*os.File) (*stage, error) {
+	binary, err := initproc.Binary()
+	if err != nil {
+		return nil, err
+	}
 	program, err := initproc.Sealed("flake-stage", binary, true)
 	if err != nil {
-		return &DirectError{"make memory file", err}
+		return nil, &DirectError{"make memory file", err}
 	}
 	blob, err := initproc.Sealed("flake-program", initproc.Blob(ops), false)
 	if err != nil {
-		return &DirectError{"make memory file", err}
+		return nil, &DirectError{"make memory file", err}
 	}
 	for _, f := range append([]*os.File{blob}, inherited...) {
 		if _, err := unix.FcntlInt(f.Fd(), unix.F_SETFD, 0); err != nil {
-			return &DirectError{"hand over descriptors", err}
+			return nil, &DirectError{"hand over descriptors", err}
 		}
 	}
-	path := "/proc/self/fd/" + strconv.Itoa(int(program.Fd()))
-	env := []string{initproc.StageEnv + strconv.Itoa(int(blob.Fd()))}
-	// What ps shows of the outer process is the flake's name.
-	return &DirectError{"execute its program", unix.Exec(path, []string{speaker}, env)}
+	return &stage{program, blob}, nil
+}
+
+func (s *stage) path() string { return "/proc/self/fd/" + strconv.Itoa(int(s.program.Fd())) }
+func (s *stage) env() []string {
+	return []string{initproc.StageEnv + strconv.Itoa(int(s.blob.Fd()))}
+}
+
+func (s *stage) close() {
+	s.program.Close()
+	s.blob.Close()
 }
 
 func (d *Direct) inherited() []*os.File {
 	files := append([]*os.File(nil), d.Layers...)
 	files = append(files, d.Keep...)
-	if d.Scratch != nil {
-		files = append(files, d.Scratch)
+	for _, f := range []*os.File{d.Scratch, d.Temp} {
+		if f != nil {
+			files = append(files, f)
+		}
 	}
-	return files
+	if d.HostLayer != nil {
+		files = append(files, d.HostLayer.files()...)
+	}
+	return append(files, d.Kept.files()...)
 }
 
 // ops puts together what was planned and what belongs to this start.
@@ -162,6 +218,7 @@ func (d *Direct) ops() ([]byte, error) {
 	if len(d.Args) == 0 {
 		return nil, fmt.Errorf("no command")
 	}
+	own := d.Identity()
 	clone, rest, err := initproc.First(d.Ops)
 	if err != nil {
 		return nil, err
@@ -171,22 +228,16 @@ func (d *Direct) ops() ([]byte, error) {
 	if len(d.Preserve) > 0 {
 		o.Preserve(d.Preserve)
 	}
-	uid, gid, groups := d.UID, d.GID, d.Groups
+	d.Kept.op(o)
 	if d.User {
-		if uid != 0 {
-			uid, gid = uint32(os.Geteuid()), uint32(os.Getegid())
-		} else {
-			gid = 0
-		}
-		groups = nil // the kernel keeps the caller's, and lets nobody set others
-		o.UserNamespace(uid, uint32(os.Geteuid()), gid, uint32(os.Getegid()))
-	} else if groups == nil {
-		groups = []uint32{}
+		o.UserNamespace(own.UID, uint32(os.Geteuid()), own.GID, uint32(os.Getegid()))
 	}
 	if d.Range != nil {
 		d.Range.op(o)
 	}
-	if d.Scratch != nil {
+	if d.Temp != nil {
+		o.Scratch(int(d.Temp.Fd()))
+	} else if d.Scratch != nil && d.Kept == nil {
 		o.Scratch(int(d.Scratch.Fd()))
 	}
 	o.Append(clone)
@@ -198,12 +249,40 @@ func (d *Direct) ops() ([]byte, error) {
 	o.Append(mounts)
 	d.binds(o)
 	o.Append(rest)
+	if d.Kept != nil {
+		o.IDs(own.UID, own.GID, own.Groups)
+		o.Keep(d.Filters)
+		return o.Bytes()
+	}
+	// Before the rights are given up: without no_new_privs they are what a filter takes. The profile lets through what
+	// follows.
+	o.Filters(d.Filters)
 	if d.Cwd.Path != "" && d.Cwd.Path != "/" {
 		o.Cwd(initproc.Cwd(d.Cwd))
 	}
-	o.IDs(uid, gid, groups)
-	o.Run(&initproc.Program{DeathSignal: unix.SIGKILL, Filters: d.Filters, Env: d.Env, Args: d.Args})
+	o.IDs(own.UID, own.GID, own.Groups)
+	o.Run(&initproc.Program{DeathSignal: unix.SIGKILL, Env: d.Env, Args: d.Args})
 	return o.Bytes()
+}
+
+// Identity is who an app is. Groups are as they are when nil.
+type Identity struct {
+	UID, GID uint32
+	Groups   []uint32
+}
+
+// Identity gives that of the app inside.
+func (d *Direct) Identity() Identity {
+	own := Identity{d.UID, d.GID, d.Groups}
+	switch {
+	case d.User && d.UID != 0:
+		own = Identity{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}
+	case d.User:
+		own = Identity{} // the kernel keeps the caller's groups, and lets nobody set others
+	case own.Groups == nil:
+		own.Groups = []uint32{}
+	}
+	return own
 }
 
 func handle(f *os.File) initproc.Handle { return initproc.Handle{FD: int(f.Fd()), Path: f.Name()} }
@@ -217,7 +296,7 @@ func (d *Direct) root(o *initproc.Ops) {
 	for _, l := range d.Layers {
 		layers = append(layers, handle(l))
 	}
-	o.Upper(d.Upper, scratch, layers[0].FD, d.Size)
+	o.Upper(d.Kept.upper(d.Upper), scratch, layers[0].FD, d.Size)
 	for _, s := range d.Seed {
 		if d.User {
 			s.UID, s.GID = initproc.AsIs, initproc.AsIs
@@ -229,6 +308,9 @@ func (d *Direct) root(o *initproc.Ops) {
 			c.UID, c.GID = initproc.AsIs, initproc.AsIs
 		}
 		o.Copy(c.Source, c.Target, c.Mode, c.UID, c.GID)
+	}
+	if d.HostLayer != nil {
+		d.HostLayer.op(o)
 	}
 	o.Overlay(layers)
 	flags := uint32(0)
@@ -245,13 +327,35 @@ func (d *Direct) binds(o *initproc.Ops) {
 		o.Symlink(l.Text, l.Path)
 	}
 	for _, b := range d.Binds {
-		attrs := uint32(unix.MOUNT_ATTR_NOSUID)
-		if !b.Devices {
-			attrs |= unix.MOUNT_ATTR_NODEV
+		if b.Tmpfs != "" {
+			o.Mount("tmpfs", "tmpfs", b.Target, b.Tmpfs, b.Attrs(), initproc.Follow)
+			continue
 		}
-		if b.ReadOnly {
-			attrs |= unix.MOUNT_ATTR_RDONLY
+		o.Bind(b.Source, b.Target, b.Attrs(), initproc.Recursive|initproc.Follow)
+	}
+}
+
+// Attrs are the attributes of its mount (MOUNT_ATTR_*).
+func (b Bind) Attrs() uint32 {
+	attrs := uint32(unix.MOUNT_ATTR_NOSUID)
+	for _, a := range []struct {
+		set  bool
+		attr uint32
+	}{{!b.Devices, unix.MOUNT_ATTR_NODEV}, {b.ReadOnly, unix.MOUNT_ATTR_RDONLY}, {b.NoExec, unix.MOUNT_ATTR_NOEXEC}} {
+		if a.set {
+			attrs |= a.attr
 		}
-		o.Bind(b.Source, b.Target, attrs, initproc.Recursive|initproc.Follow)
+	}
+	return attrs
+}
+
+// CloseLayers closes what Layers and HostLayer hold, for a start that has left them to another process.
+func (d *Direct) CloseLayers() {
+	files := d.Layers
+	if d.HostLayer != nil {
+		files = append(files, d.HostLayer.files()...)
+	}
+	for _, f := range files {
+		f.Close()
 	}
 }

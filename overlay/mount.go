@@ -43,6 +43,14 @@ func Mount(spec Spec, target string) (_ *Mounted, err error) {
 	}
 	defer s.close()
 	defer s.uncover(point)
+	if spec.HostLayer != nil {
+		links, err := s.hostLayer(spec.HostLayer)
+		if err != nil {
+			return nil, err
+		}
+		defer links.Close()
+		layers = append([]*os.File{links}, layers...)
+	}
 	if m.root, err = mountOverlay(spec, layers, s, point); err != nil {
 		return nil, explain(err, spec)
 	}

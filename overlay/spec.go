@@ -54,9 +54,19 @@ type Spec struct {
 	Scratch string
 	// TmpfsSize is the size of the tmpfs in bytes; 0 is the kernel's default, half of the memory.
 	TmpfsSize int64
+	// HostLayer is one more layer above Lower; nil without.
+	HostLayer *HostLayer
 	// Seed is what the root has beside what the layers hold, in this order. In a kept upper it is made only where it is
 	// missing. With None it lies in a layer of its own on top.
 	Seed []Node
+}
+
+// HostLayer is a layer that holds names and metadata alone, and directories with the content (data-only layers). Trusted:
+// its attributes are in root's name space.
+type HostLayer struct {
+	Dir     string
+	Data    []string
+	Trusted bool
 }
 
 // Node is a directory, a file or a symlink to make. Its parent must be a Node before it, or the root.

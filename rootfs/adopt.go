@@ -33,7 +33,8 @@ func (s *Store) checkAdoptable() error {
 	if err != nil {
 		return accessError("create", s.root, err)
 	}
-	known := []string{ledgerDir, plansDir, hostLayersDir, registrationsDir, rangesDir}
+	// The version file, too: another Create may have made the store since this one looked for it.
+	known := []string{versionFile, ledgerDir, plansDir, hostLayersDir, registrationsDir, rangesDir}
 	for _, d := range ownDirs(true) {
 		known = append(known, d.path)
 	}

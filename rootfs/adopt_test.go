@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 )
 
@@ -65,6 +66,26 @@ func TestSweepLeavesForeignThingsAlone(t *testing.T) {
 	for _, f := range foreign {
 		if _, err := os.Lstat(filepath.Join(tmp, f)); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// Several processes may make the same store at once: none may take what another has just made for foreign things.
+func TestCreateAtOnce(t *testing.T) {
+	for range 20 {
+		root := filepath.Join(t.TempDir(), "root")
+		var at sync.WaitGroup
+		for range 8 {
+			at.Go(func() {
+				if _, err := Create(root); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		at.Wait()
+		// As one sees it that found no version a moment ago.
+		if err := (&Store{root: root}).checkAdoptable(); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

@@ -47,6 +47,18 @@ func (s *Store) StrayRanges() ([]string, error) {
 	return slices.DeleteFunc(ids, s.HasLayer), nil
 }
 
+// RangeTemp is [Store.Temp] for a start with a range of ids, beside the layers of
+// that form. Whoever is the store's owner outside of the namespace can make it;
+// what lies in it when its start was killed only SweepRanges removes.
+func (s *Store) RangeTemp(prefix string) (*Temp, error) {
+	return (&Store{root: s.path(rangesDir)}).Temp(prefix)
+}
+
+// StaleRangeTemp lists what of that has no owner any more.
+func (s *Store) StaleRangeTemp() ([]string, error) {
+	return (&Store{root: s.path(rangesDir)}).StaleTemp()
+}
+
 // MaxID is the highest uid or gid that a layer of an ordinary user's store has
 // in its image.
 func (s *Store) MaxID(id string) (int, error) {
@@ -119,8 +131,17 @@ func (s *Store) MakeRange(ctx context.Context, id string) (err error) {
 	return in.CommitLayer(dir, id)
 }
 
+// SweepRangeTemp removes what StaleRangeTemp lists, and says how many things.
+func (s *Store) SweepRangeTemp() (n int, err error) {
+	in, err := s.ranges()
+	if err != nil {
+		return 0, err
+	}
+	return in.SweepTemp()
+}
+
 // SweepRanges removes layers with owners that nothing needs, unless a start
-// uses them, and what crashed work left.
+// uses them. What crashed work left goes with SweepRangeTemp.
 func (s *Store) SweepRanges(ctx context.Context) (removed []string, err error) {
 	in, err := s.ranges()
 	if err != nil {
@@ -144,8 +165,7 @@ func (s *Store) SweepRanges(ctx context.Context) (removed []string, err error) {
 			removed = append(removed, id)
 		}
 	}
-	_, err = in.SweepTemp()
-	return removed, err
+	return removed, nil
 }
 
 // copyOwned copies a tree and gives each entry what owners says: 0:0 if nothing.

@@ -1,13 +1,14 @@
 package rootfs
 
 import (
-	"bufio"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -57,6 +58,19 @@ func CallersRoot() (string, error) {
 	return DefaultRoot(os.Getenv, euid)
 }
 
+// readProc reads the beginning of a small file without a poller, which package os would set up for it: every start does
+// this.
+func readProc(path string) (string, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", err
+	}
+	defer unix.Close(fd)
+	b := make([]byte, 4096)
+	n, err := unix.Read(fd, b)
+	return string(b[:max(n, 0)]), err
+}
+
 // Privileged says that the caller can give files to other users: root, unless
 // in a user namespace that has but one id. What is not privileged unpacks with
 // a side file of owners, and has a store for himself.
@@ -64,14 +78,13 @@ var Privileged = sync.OnceValue(func() bool {
 	if os.Geteuid() != 0 {
 		return false
 	}
-	f, err := os.Open("/proc/self/uid_map")
+	text, err := readProc("/proc/self/uid_map")
 	if err != nil {
 		return true // no proc: no namespaces that we know of
 	}
-	defer f.Close()
 	ids := uint64(0)
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		if fields := strings.Fields(lines.Text()); len(fields) == 3 {
+	for line := range strings.Lines(text) {
+		if fields := strings.Fields(line); len(fields) == 3 {
 			n, _ := strconv.ParseUint(fields[2], 10, 64)
 			ids += n
 		}

@@ -197,23 +197,10 @@ func (v *View) Resolve(unsafePath string) (string, error) {
 // larger one gives an error that wraps [ErrTooLarge].
 func (v *View) ReadFile(unsafePath string, limit int64) (data []byte, err error) {
 	err = v.at("read", unsafePath, true, func(at location) error {
-		var st unix.Stat_t
-		dirfd, err := v.statEntry(at, &st)
+		f, err := v.openRegular(at, unsafePath)
 		if err != nil {
 			return err
 		}
-		switch st.Mode & unix.S_IFMT {
-		case unix.S_IFREG:
-		case unix.S_IFDIR:
-			return unix.EISDIR
-		default: // to open a device or a fifo can have effects
-			return errors.New("not a regular file")
-		}
-		fd, err := openAt(dirfd, at.name, unix.O_RDONLY|unix.O_NONBLOCK)
-		if err != nil {
-			return err
-		}
-		f := os.NewFile(uintptr(fd), unsafePath)
 		defer f.Close()
 		data, err = readRegular(f, limit)
 		return err
@@ -221,21 +208,48 @@ func (v *View) ReadFile(unsafePath string, limit int64) (data []byte, err error)
 	return data, err
 }
 
-// ReadDir lists a merged directory, following links, sorted by name. Each
-// entry's Info is that of [View.Lstat] and costs nothing more.
-func (v *View) ReadDir(unsafePath string) (entries []fs.DirEntry, err error) {
-	err = v.at("readdir", unsafePath, true, func(at location) error {
-		if at.name != "" {
-			var st unix.Stat_t
-			if _, err := v.statEntry(at, &st); err != nil {
-				return err
-			}
-			return unix.ENOTDIR
-		}
-		entries, err = v.readDir(at.dir)
+// Open opens a regular file for reading, following links. The file is the
+// caller's to close, and may outlive the view; the lock on its layer does not.
+func (v *View) Open(unsafePath string) (f *os.File, err error) {
+	err = v.at("open", unsafePath, true, func(at location) error {
+		f, err = v.openRegular(at, unsafePath)
 		return err
 	})
-	return entries, err
+	return f, err
+}
+
+func (v *View) openRegular(at location, name string) (*os.File, error) {
+	var st unix.Stat_t
+	dirfd, err := v.statEntry(at, &st)
+	if err != nil {
+		return nil, err
+	}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+	case unix.S_IFDIR:
+		return nil, unix.EISDIR
+	default: // to open a device or a fifo can have effects
+		return nil, errors.New("not a regular file")
+	}
+	fd, err := openAt(dirfd, at.name, unix.O_RDONLY|unix.O_NONBLOCK)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// ReadDir lists a merged directory, following links, sorted by name. Each
+// entry's Info is that of [View.Lstat] and costs nothing more.
+func (v *View) ReadDir(unsafePath string) ([]fs.DirEntry, error) {
+	entries, err := v.Entries(unsafePath)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]fs.DirEntry, 0, len(entries))
+	for _, e := range entries {
+		out = append(out, fs.FileInfoToDirEntry(e.Info))
+	}
+	return out, nil
 }
 
 // Origin says which layer supplies an entry, as an index into the list the

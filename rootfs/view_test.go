@@ -197,6 +197,31 @@ func TestViewReadFile(t *testing.T) {
 	}
 }
 
+func TestViewOpen(t *testing.T) {
+	v := view(t,
+		[]string{"file etc/passwd lower", "link p /../../etc/passwd", "fifo pipe", "dir d", "file gone x"},
+		[]string{"file etc/passwd inside", "gone gone"})
+	for _, path := range []string{"etc/passwd", "p"} {
+		f, err := v.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		part := make([]byte, 4)
+		if n, err := f.ReadAt(part, 2); n != 4 || err != nil || string(part) != "side" {
+			t.Errorf("%s: read %q, %v", path, part, err)
+		}
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, path := range []string{"pipe", "d", "/", "no", "gone"} {
+		f, err := v.Open(path)
+		if pe := (*fs.PathError)(nil); f != nil || !errors.As(err, &pe) || pe.Path != path {
+			t.Errorf("Open(%q): %v, %v", path, f, err)
+		}
+	}
+}
+
 func TestViewReadlink(t *testing.T) {
 	long := strings.Repeat("0123456789/", 90)
 	v := view(t, []string{"link l " + long, "link lib usr", "link usr/x ../y", "file f x"})

@@ -333,12 +333,12 @@ func (v *View) find(at location, st *unix.Stat_t) (layer int, err error) {
 	return at.dir.refs[top].layer, nil
 }
 
-func (v *View) readDir(dir *dirNode) ([]fs.DirEntry, error) {
+func (v *View) readDir(dir *dirNode) ([]Entry, error) {
 	if len(dir.refs) == 0 {
 		return nil, unix.ENOENT
 	}
 	seen := map[string]bool{}
-	var entries []fs.DirEntry
+	var entries []Entry
 	for i := range dir.refs {
 		fd, err := v.fd(dir, i)
 		if err != nil {
@@ -358,11 +358,11 @@ func (v *View) readDir(dir *dirNode) ([]fs.DirEntry, error) {
 				return nil, err
 			}
 			if !isWhiteout(fd, name, &fi.st) {
-				entries = append(entries, fs.FileInfoToDirEntry(fi))
+				entries = append(entries, Entry{Info: fi, Layer: dir.refs[i].layer})
 			}
 		}
 	}
-	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	slices.SortFunc(entries, func(a, b Entry) int { return strings.Compare(a.Info.Name(), b.Info.Name()) })
 	return entries, nil
 }
 

@@ -8,9 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -22,7 +21,7 @@ type env struct {
 	module, bin string
 	dir         string // everything is below it; removed at the end
 	links       string
-	serial      int
+	serial      atomic.Int64
 
 	pushed      string // reference of the image in the registry
 	pushedSizes []int64
@@ -72,6 +71,7 @@ func (e *env) close() {
 
 func (e *env) binary(name string) string  { return filepath.Join(e.bin, name) }
 func (e *env) scratch(name string) string { return filepath.Join(e.dir, name) }
+func (e *env) link(name string) string    { return filepath.Join(e.links, name) }
 
 // once does the work at its first call and returns its outcome at each.
 func (e *env) once(key string, work func() error) error {
@@ -116,11 +116,16 @@ func (e *env) with(variable, path string, args ...string) *exec.Cmd {
 }
 
 // quiet runs a preparation, whose words matter only if it goes wrong.
-func (e *env) quiet(cmd *exec.Cmd) error {
+func (e *env) quiet(cmd *exec.Cmd) error { return e.quietIn(privateThread, cmd) }
+
+// quietIn is quiet on such a thread as the subject's.
+func (e *env) quietIn(on thread, cmd *exec.Cmd) error {
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
 	var err error
-	privateThread(func() { err = cmd.Run() })
+	if broken := on.run(e, func() { err = cmd.Run() }); broken != nil {
+		return broken
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args, " "), err, strings.TrimSpace(said.String()))
 	}
@@ -134,13 +139,23 @@ func (e *env) podmanStore(name string) []string {
 		"--tmpdir", filepath.Join(dir, "tmp"), "--cgroup-manager=cgroupfs", "--events-backend=file"}
 }
 
-// bundle writes an OCI bundle for runtime: its own template, /bin/true in the plain tree, read-only,
+// podman is podman over a store of its own that all scenarios share.
+func (e *env) podman(args ...string) *exec.Cmd {
+	return e.ours("podman", append(e.podmanStore("podman"), args...)...)
+}
+
+// register makes a flake of root's.
+func (e *env) register(name, target string, options ...string) error {
+	return e.quiet(e.ours(e.binary("flake-ctl"), append([]string{"register", "--app", e.link(name), "--target", target}, options...)...))
+}
+
+// bundle writes an OCI bundle for runtime: its own template, a program in the plain tree, read-only,
 // with the host's network as everybody else here.
-func (e *env) bundle(dir, program string) error {
+func (e *env) bundle(dir, runtime string, program []string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	spec := exec.Command(program, "spec")
+	spec := exec.Command(runtime, "spec")
 	spec.Dir = dir
 	if err := e.quiet(spec); err != nil {
 		return err
@@ -152,10 +167,10 @@ func (e *env) bundle(dir, program string) error {
 	}
 	var config map[string]any
 	if err := json.Unmarshal(text, &config); err != nil {
-		return fmt.Errorf("read template of %s: %w", program, err)
+		return fmt.Errorf("read template of %s: %w", runtime, err)
 	}
 	process := config["process"].(map[string]any)
-	process["terminal"], process["args"] = false, []string{"/bin/true"}
+	process["terminal"], process["args"] = false, program
 	delete(process, "rlimits")
 	config["root"] = map[string]any{"path": e.rootfs(), "readonly": true}
 	linux := config["linux"].(map[string]any)
@@ -170,75 +185,4 @@ func (e *env) bundle(dir, program string) error {
 		return err
 	}
 	return os.WriteFile(path, text, 0o644)
-}
-
-// serve starts the registry and pushes the image of three layers into it.
-func (e *env) serve() error {
-	program, err := exec.LookPath("docker-registry")
-	if err != nil {
-		return fmt.Errorf("docker-registry is not installed (integration/hack/deps.sh bench)")
-	}
-	real, err := e.real("basepython")
-	if err != nil {
-		return err
-	}
-	dir := e.scratch("registry")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	host, stop, err := image.ServeDir(program, dir)
-	if err != nil {
-		return err
-	}
-	e.stops = append(e.stops, stop)
-	conf := fmt.Sprintf("[[registry]]\nlocation = %q\ninsecure = true\n", host)
-	if err := os.WriteFile(e.scratch("registries.conf"), []byte(conf), 0o644); err != nil {
-		return err
-	}
-	img, err := real.Image()
-	if err != nil {
-		return err
-	}
-	img.Docker = true
-	for _, layer := range img.Layers {
-		_, size, err := layer.DiffID()
-		if err != nil {
-			return err
-		}
-		e.pushedSizes = append(e.pushedSizes, size)
-	}
-	e.pushed = host + "/team/basepython:latest"
-	return img.Push(e.pushed)
-}
-
-// hybrid says whether this is a machine of cgroup v1 with an empty cgroup2 beside it, on which crun
-// and podman take the wrong one. Asked once: on a private thread it would look like another machine.
-var hybrid = sync.OnceValue(func() bool {
-	_, err := os.Stat("/sys/fs/cgroup/unified/cgroup.procs")
-	return err == nil
-})
-
-// privateThread runs f on a thread of its own which, on a hybrid machine, has a mount namespace
-// without the empty cgroup2. What f starts inherits it; nobody pays for a wrapper.
-func privateThread(f func()) {
-	if !hybrid() {
-		f()
-		return
-	}
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with this function
-		err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS)
-		if err == nil {
-			err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
-		}
-		if err == nil {
-			_ = unix.Unmount("/sys/fs/cgroup/unified", unix.MNT_DETACH)
-			f()
-		}
-		done <- err
-	}()
-	if err := <-done; err != nil {
-		fmt.Fprintln(os.Stderr, "bench: private mount namespace:", err)
-	}
 }

@@ -27,8 +27,6 @@ func machine(dir string) map[string]string {
 	}
 	var fs unix.Statfs_t
 	_ = unix.Statfs(dir, &fs)
-	var self unix.Rusage
-	_ = unix.Getrusage(unix.RUSAGE_SELF, &self)
 	return map[string]string{
 		"date":        time.Now().UTC().Format("2006-01-02 15:04 MST"),
 		"kernel":      unix.ByteSliceToString(uts.Release[:]) + " " + runtime.GOARCH,
@@ -40,7 +38,7 @@ func machine(dir string) map[string]string {
 		"cgroups":     cgroups,
 		"peers":       peers(),
 		// A child's peak counts the pages it shared with us between fork and exec.
-		"memory floor": fmt.Sprintf("%d MiB", self.Maxrss>>10),
+		"memory floor": after(read("/proc/self/status"), "VmHWM"),
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"os"
@@ -12,24 +13,32 @@ import (
 	"syscall"
 )
 
+// options are the flags.
+type options struct {
+	rounds, pulls        int
+	only, json, svg, bin string
+}
+
 func main() {
-	rounds := flag.Int("rounds", 41, "rounds of each start")
-	pulls := flag.Int("pulls", 5, "rounds of each pull")
-	only := flag.String("only", "", "regular expression over scenarios' names")
-	jsonPath := flag.String("json", "", "file for the raw figures (default bench.json in the directory of the binaries)")
-	bin := flag.String("bin", "", "directory of the built binaries (default bin/ of the module)")
+	var o options
+	flag.IntVar(&o.rounds, "rounds", 41, "rounds of each start; scenarios that take long make fewer")
+	flag.IntVar(&o.pulls, "pulls", 5, "rounds of each pull")
+	flag.StringVar(&o.only, "only", "", "regular expression over scenarios' names")
+	flag.StringVar(&o.json, "json", "", "file for the raw figures (default bench.json in the directory of the binaries)")
+	flag.StringVar(&o.svg, "svg", "", "file for a picture of the medians (default beside the raw figures)")
+	flag.StringVar(&o.bin, "bin", "", "directory of the built binaries (default bin/ of the module)")
 	flag.Parse()
-	if err := bench(*rounds, *pulls, *only, *jsonPath, *bin); err != nil {
+	if err := bench(o); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func bench(rounds, pulls int, only, jsonPath, bin string) error {
+func bench(o options) error {
 	if os.Geteuid() != 0 {
 		return fmt.Errorf("needs root: mounts, and the peers' stores")
 	}
-	chosen, err := regexp.Compile(only)
+	chosen, err := regexp.Compile(o.only)
 	if err != nil {
 		return fmt.Errorf("-only: %w", err)
 	}
@@ -37,13 +46,10 @@ func bench(rounds, pulls int, only, jsonPath, bin string) error {
 	if err != nil {
 		return err
 	}
-	if bin == "" {
-		bin = filepath.Join(module, "bin")
-	}
-	if jsonPath == "" {
-		jsonPath = filepath.Join(bin, "bench.json")
-	}
-	e, err := newEnv(module, bin)
+	o.bin = cmp.Or(o.bin, filepath.Join(module, "bin"))
+	o.json = cmp.Or(o.json, filepath.Join(o.bin, "bench.json"))
+	o.svg = cmp.Or(o.svg, strings.TrimSuffix(o.json, ".json")+".svg")
+	e, err := newEnv(module, o.bin)
 	if e != nil {
 		defer e.close()
 	}
@@ -59,36 +65,32 @@ func bench(rounds, pulls int, only, jsonPath, bin string) error {
 	}()
 
 	var results []*result
-	for _, s := range scenarios(rounds, pulls) {
-		if !chosen.MatchString(s.name) {
-			continue
+	for _, s := range scenarios(o.rounds, o.pulls) {
+		if chosen.MatchString(s.name) {
+			results = append(results, s.result(e))
 		}
-		r := &result{Scenario: s.name, Series: s.run(e, progress(s.name))}
-		r.Title = fmt.Sprintf("%s (%d rounds)", s.title, s.rounds)
-		if s.name == "pull" && len(e.pushedSizes) > 0 {
-			r.Title = fmt.Sprintf("%s: %s (%d rounds)", s.title, describe(e), s.rounds)
-		}
-		r.judge(s.goals)
-		results = append(results, r)
 	}
 	fmt.Fprint(os.Stderr, "\r\x1b[K")
-	facts := machine(e.dir)
+	return report(o, machine(e.dir), results)
+}
+
+// report prints the tables and writes the files.
+func report(o options, facts map[string]string, results []*result) error {
 	fmt.Println("## This machine")
 	fmt.Println()
 	for _, key := range factOrder {
 		fmt.Printf("- %s: %s\n", key, facts[key])
 	}
 	for _, r := range results {
-		ours := ourLink
-		if r.Scenario == "pull" {
-			ours = ourPull
-		}
-		r.print(os.Stdout, ours)
+		r.print(os.Stdout)
 	}
-	if err := writeJSON(jsonPath, facts, results); err != nil {
+	if err := writeJSON(o.json, facts, results); err != nil {
 		return err
 	}
-	fmt.Printf("\nRaw figures: %s\n", jsonPath)
+	if err := writeSVG(o.svg, results); err != nil {
+		return err
+	}
+	fmt.Printf("\nRaw figures: %s, picture: %s\n", o.json, o.svg)
 	return nil
 }
 

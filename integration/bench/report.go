@@ -10,10 +10,12 @@ import (
 
 // result is one scenario as the JSON file holds it.
 type result struct {
-	Scenario string    `json:"scenario"`
-	Title    string    `json:"title"`
-	Series   []series  `json:"series"`
-	Goals    []verdict `json:"goals"`
+	Scenario  string    `json:"scenario"`
+	Title     string    `json:"title"`
+	Reference string    `json:"reference"`
+	Unit      string    `json:"unit,omitempty"`
+	Series    []series  `json:"series"`
+	Goals     []verdict `json:"goals"`
 }
 
 // verdict is what became of a goal.
@@ -21,6 +23,18 @@ type verdict struct {
 	Goal string  `json:"goal"`
 	Got  float64 `json:"got"`
 	Word string  `json:"word"` // met, missed, unknown
+}
+
+// result runs the scenario.
+func (s *scenario) result(e *env) *result {
+	r := &result{Scenario: s.name, Reference: s.reference, Unit: s.unit, Series: s.run(e, progress(s.name))}
+	about := s.title
+	if s.about != nil {
+		about += ": " + s.about(e)
+	}
+	r.Title = fmt.Sprintf("%s (%s%d rounds)", about, s.atMost(), s.rounds)
+	r.judge(s.goals)
+	return r
 }
 
 func (r *result) find(name string) *series {
@@ -36,40 +50,43 @@ func (r *result) find(name string) *series {
 func (r *result) judge(goals []goal) {
 	for _, g := range goals {
 		v := verdict{Goal: g.String(), Word: "unknown"}
-		of, against := r.find(g.of), r.find(g.against)
-		switch {
-		case of == nil || g.against != "" && against == nil:
-			r.Goals = append(r.Goals, v)
-			continue
-		case g.against == "":
-			v.Got = of.peak()
-		default:
-			v.Got = float64(of.at(0.5)) / float64(against.at(0.5))
-		}
-		v.Word = "missed"
-		if v.Got <= g.limit {
-			v.Word = "met"
+		if got, ok := r.figure(g); ok {
+			v.Got, v.Word = got, "missed"
+			if got <= g.limit {
+				v.Word = "met"
+			}
 		}
 		r.Goals = append(r.Goals, v)
 	}
 }
 
-// print writes the scenario as markdown. Ratios are of the first subject of ours: what the peer
-// takes divided by what we take.
-func (r *result) print(w io.Writer, ours string) {
+// figure is what a goal is about, if it could be had.
+func (r *result) figure(g goal) (float64, bool) {
+	of, against := r.find(g.of), r.find(g.against)
+	switch {
+	case of == nil:
+		return 0, false
+	case g.kind == peakMemory:
+		return of.peak(), true
+	case g.kind == medianAlone:
+		return of.at(0.5), true
+	case g.kind == failures:
+		n, _ := of.failed()
+		return float64(n), true
+	case against == nil:
+		return 0, false
+	}
+	return of.at(0.5) / against.at(0.5), true
+}
+
+// print writes the scenario as markdown.
+func (r *result) print(w io.Writer) {
 	fmt.Fprintf(w, "\n### %s\n\n", r.Title)
-	base := r.find(ours)
-	fmt.Fprintf(w, "| | median | p90 | peak memory | time of %s |\n|---|---:|---:|---:|---:|\n", ours)
+	fmt.Fprintln(w, r.header())
 	for i := range r.Series {
-		s := &r.Series[i]
-		if len(s.Samples) == 0 {
-			continue
+		if s := &r.Series[i]; len(s.Samples) > 0 {
+			fmt.Fprintln(w, r.row(s))
 		}
-		ratio := "-"
-		if base != nil {
-			ratio = fmt.Sprintf("%.2f ×", float64(base.at(0.5))/float64(s.at(0.5)))
-		}
-		fmt.Fprintf(w, "| %s | %s | %s | %.0f MiB | %s |\n", s.Subject, pretty(s.at(0.5)), pretty(s.at(0.9)), s.peak(), ratio)
 	}
 	fmt.Fprintln(w)
 	for _, v := range r.Goals {
@@ -81,17 +98,47 @@ func (r *result) print(w io.Writer, ours string) {
 		}
 	}
 	for _, s := range r.Series {
+		if n, why := s.failed(); n > 0 {
+			fmt.Fprintf(w, "- failed: %s: %d starts, the first by %s\n", s.Subject, n, why)
+		}
 		if s.Missing != "" {
 			fmt.Fprintf(w, "- not compared: %s: %s\n", s.Subject, s.Missing)
 		}
 	}
 }
 
-func pretty(d time.Duration) string {
-	if d >= 10*time.Second {
-		return fmt.Sprintf("%.1f s", d.Seconds())
+func (r *result) header() string {
+	if r.Unit == unitMiB {
+		return "| | resident | shared pages by parts | that of " + r.Reference + " |\n|---|---:|---:|---:|"
 	}
-	if d >= time.Second {
+	return "| | median | p90 | peak memory | time of " + r.Reference + " |\n|---|---:|---:|---:|---:|"
+}
+
+func (r *result) row(s *series) string {
+	ratio := "-"
+	if base := r.find(r.Reference); base != nil {
+		ratio = fmt.Sprintf("%.3g ×", base.at(0.5)/s.at(0.5))
+	}
+	if r.Unit == unitMiB {
+		pss := s.quantile(0.5, func(one sample) float64 { return one.PSS })
+		if pss == 0 { // a file
+			return fmt.Sprintf("| %s | %s | - | - |", s.Subject, r.pretty(s.at(0.5)))
+		}
+		return fmt.Sprintf("| %s | %s | %s | %s |", s.Subject, r.pretty(s.at(0.5)), r.pretty(pss), ratio)
+	}
+	return fmt.Sprintf("| %s | %s | %s | %.0f MiB | %s |", s.Subject, r.pretty(s.at(0.5)), r.pretty(s.at(0.9)), s.peak(), ratio)
+}
+
+// pretty is a figure with its unit.
+func (r *result) pretty(figure float64) string {
+	if r.Unit == unitMiB {
+		return fmt.Sprintf("%.2f MiB", figure)
+	}
+	d := time.Duration(figure)
+	switch {
+	case d >= 10*time.Second:
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	case d >= time.Second:
 		return fmt.Sprintf("%.2f s", d.Seconds())
 	}
 	return fmt.Sprintf("%.2f ms", float64(d)/1e6)

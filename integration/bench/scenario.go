@@ -7,11 +7,24 @@ import (
 
 // scenario is one table of the report.
 type scenario struct {
-	name     string // for -only and the JSON
-	title    string
-	rounds   int
-	subjects []subject
-	goals    []goal
+	name      string // for -only and the JSON
+	title     string
+	about     func(*env) string // what only preparing shows, for the title; nil is nothing
+	rounds    int
+	reference string // the subject whose figure is told as a multiple of each other's
+	unit      string // of what is measured; empty is time
+	subjects  []subject
+	goals     []goal
+}
+
+// atMost is the word for a scenario of which some lines take part in a few rounds only.
+func (s *scenario) atMost() string {
+	for _, sub := range s.subjects {
+		if sub.rounds > 0 && sub.rounds < s.rounds {
+			return "at most "
+		}
+	}
+	return ""
 }
 
 // subject is one line of a table.
@@ -21,25 +34,59 @@ type subject struct {
 	prepare func(*env) error
 	// before undoes the last round, untimed; nil if there is nothing to undo.
 	before func(*env) error
+	// after follows a run, untimed; nil if the run leaves nothing that the next would pay for.
+	after func(*env) error
 	// command is what is timed, from fork to the end of the process.
 	command func(*env) *exec.Cmd
-	// private: needs a mount namespace without the empty cgroup2 of a hybrid machine, see privateThread.
-	private bool
+	// measure is one run; nil is that of the command.
+	measure func(*env, subject) (sample, error)
+	// rounds, if not 0, is in how many rounds at most it takes part.
+	rounds int
+	// thread is where commands have to be started.
+	thread thread
 }
 
-// goal is what a scenario wants to show. With against, the ratio of the medians of `of` to it is at
-// most limit; without, the peak memory of `of` in MiB is.
+// goal is what a scenario wants to show.
 type goal struct {
+	kind        kind
 	of, against string
 	limit       float64
 }
 
+type kind int
+
+const (
+	ratioOfMedians kind = iota // of `of` to `against`
+	medianAlone                // of `of`, in MiB
+	peakMemory                 // of `of`, in MiB
+	failures                   // of `of`, in all rounds
+)
+
+// unitMiB is the unit of scenarios that measure memory or files.
+const unitMiB = "MiB"
+
+// ratio wants the median of one to be at most limit times that of another.
+func ratio(of, against string, limit float64) goal { return goal{ratioOfMedians, of, against, limit} }
+
+// peakOf wants no run of one to take more memory than that.
+func peakOf(of string, mib float64) goal { return goal{kind: peakMemory, of: of, limit: mib} }
+
+// medianOf wants the median of one to be at most that.
+func medianOf(of string, mib float64) goal { return goal{kind: medianAlone, of: of, limit: mib} }
+
+// noneFails wants no start of one to fail.
+func noneFails(of string) goal { return goal{kind: failures, of: of} }
+
 func (g goal) String() string {
-	if g.against == "" {
+	switch {
+	case g.kind == medianAlone:
+		return fmt.Sprintf("%s: at most %.3g MiB", g.of, g.limit)
+	case g.kind == failures:
+		return fmt.Sprintf("%s: no start fails", g.of)
+	case g.kind == peakMemory:
 		return fmt.Sprintf("peak memory of %s at most %.0f MiB", g.of, g.limit)
-	}
-	if g.limit < 0.5 {
+	case g.limit < 0.5:
 		return fmt.Sprintf("%s at least %.3g times as fast as %s", g.of, 1/g.limit, g.against)
 	}
-	return fmt.Sprintf("%s takes at most %.2g times as long as %s", g.of, g.limit, g.against)
+	return fmt.Sprintf("%s takes at most %.3g times as long as %s", g.of, g.limit, g.against)
 }

@@ -1,11 +1,13 @@
 #!/bin/sh
 # Installs what building, testing, the demo and the benchmarks need from the distribution.
 #
-#   deps.sh [--optional] GROUP...      GROUP: build test real bench
+#   deps.sh [--optional] GROUP...      GROUP: build test lint real vm bench
 #
 #   build   C compilers for the engine's half in C and the static init, libseccomp
 #   test    what the tests of the commands call
+#   lint    a C compiler for another architecture
 #   real    what the real-image suite is built with and pulls from
+#   vm      what the tests in virtual machines boot with; kernels and programs for inside they get by themselves
 #   bench   the programs that the benchmarks compare with
 #
 # Looks first, in milliseconds, and is silent when all is there. Otherwise it says what it installs
@@ -27,14 +29,28 @@ test|/etc/ssl/certs/ca-certificates.crt,/etc/ssl/ca-bundle.pem,/etc/pki/tls/cert
 test|unshare|util-linux|util-linux|util-linux|util-linux|util-linux
 test|mount|mount|util-linux|util-linux|util-linux|mount
 test|newuidmap|uidmap|shadow-utils|shadow|shadow|shadow-uidmap
+test|sudo|sudo|sudo|sudo|sudo|sudo
+test|setpriv|util-linux|util-linux|util-linux|util-linux|setpriv
 test|ldd|libc-bin|glibc-common|glibc|glibc|musl-utils
+test|rpm|rpm|rpm|rpm|rpm-tools|rpm
+test|rpmbuild|rpm|rpm-build|rpm-build|rpm-tools|rpm
+test|zsh|zsh|zsh|zsh|zsh|zsh
+test|fish|fish|fish|fish|fish|fish
+test|/usr/share/bash-completion/bash_completion|bash-completion|bash-completion|bash-completion|bash-completion|bash-completion
+lint|aarch64-linux-gnu-gcc|gcc-aarch64-linux-gnu|gcc-aarch64-linux-gnu|cross-aarch64-gcc13|aarch64-linux-gnu-gcc|-
+lint|/usr/aarch64-linux-gnu/include/stdlib.h|libc6-dev-arm64-cross|-|-|aarch64-linux-gnu-glibc|-
 real|debootstrap|debootstrap|debootstrap|debootstrap|debootstrap|debootstrap
 real|docker-registry|docker-registry|-|distribution-registry|-|docker-registry
+real|zypper|zypper|zypper|zypper|-|zypper
+vm|qemu-system-x86_64|qemu-system-x86|qemu-system-x86-core|qemu-x86|qemu-system-x86|qemu-system-x86_64
+vm|xz|xz-utils|xz|xz|xz|xz
 bench|debootstrap|debootstrap|debootstrap|debootstrap|debootstrap|debootstrap
 bench|docker-registry|docker-registry|-|distribution-registry|-|docker-registry
 bench|bwrap|bubblewrap|bubblewrap|bubblewrap|bubblewrap|bubblewrap
 bench|crun|crun|crun|crun|crun|crun
 bench|runc|runc|runc|runc|runc|runc
+bench|rsync|rsync|rsync|rsync|rsync|rsync
+bench|newuidmap|uidmap|shadow-utils|shadow|shadow|shadow-uidmap
 bench|podman|podman|podman|podman|podman|podman
 '
 
@@ -58,7 +74,7 @@ optional= groups=
 for arg in "$@"; do
 	case $arg in
 	--optional) optional=yes ;;
-	build | test | real | bench) groups="$groups $arg" ;;
+	build | test | lint | real | vm | bench) groups="$groups $arg" ;;
 	*) usage ;;
 	esac
 done
@@ -139,7 +155,7 @@ apt_install() {
 		policy=/usr/sbin/policy-rc.d
 	fi
 	# shellcheck disable=SC2086 # a list of packages
-	set -- apt-get install -q -y --no-install-recommends -o Acquire::Retries=2 $packages
+	set -- apt-get install -q -y --no-install-recommends -o Acquire::Retries=2 -o DPkg::Lock::Timeout=300 $packages
 	if apt-get install -s -q $packages >/dev/null 2>&1 && run "$@"; then return 0; fi
 	say "refreshing the package lists (apt-get update)"
 	run apt-get update -q -o Acquire::Retries=2 || return 1

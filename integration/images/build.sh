@@ -20,6 +20,7 @@ module=$(cd "$here/../.." && pwd)
 cache=${FLAKE_TEST_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/flake-launcher/images}
 suite=bookworm
 format=1 # of what a directory holds; raised when this file or mkimage changes that
+. "$here/mirror.sh"
 
 say() { printf 'images: %s\n' "$*" >&2; }
 unavailable() { say "cannot build: $*"; exit 3; }
@@ -53,23 +54,8 @@ require() {
 		unavailable "this debootstrap does not know $suite"
 }
 
-# mirror prints where the host itself gets Debian's main archive from. Only the value of
-# FLAKE_TEST_MIRROR or of apt's own sources counts; it is never shown, nor kept in an image.
-mirror() {
-	[ -z "${FLAKE_TEST_MIRROR:-}" ] || { echo "$FLAKE_TEST_MIRROR"; return; }
-	command -v apt-get >/dev/null 2>&1 || return 0
-	# Non-security archives of Debian in the order of the host's sources; a line that names the suite first.
-	apt-get indextargets --format '$(REPO_URI)|$(RELEASE)|$(ORIGIN)|$(COMPONENT)' \
-		'Created-By: Packages' 2>/dev/null |
-		awk -F'|' -v suite="$suite" '
-			$4 != "main" || $2 ~ /security/ || ($3 != "" && $3 != "Debian") { next }
-			$2 == suite { best = $1; exit }
-			any == "" { any = $1 }
-			END { print best != "" ? best : any }'
-}
-
 check_mirror() {
-	MIRROR=$(mirror)
+	MIRROR=$(mirror "$suite")
 	[ -n "$MIRROR" ] || unavailable "no Debian package mirror is configured on this host (set FLAKE_TEST_MIRROR)"
 	export MIRROR
 	_probe=$cache/.probe-$$

@@ -43,6 +43,15 @@ var commands = map[string]func(args []string) int{
 	"id":     id,
 	"touch":  touch,
 	"chown":  chown,
+	"cwd":    cwd,
+	"xattr":  xattr,
+	"spoil":  spoil,
+	"look":   look,
+	"rename": rename,
+	"mkdir":  mkdir,
+	"fill":   fill,
+	"crowd":  crowd,
+	"size":   size,
 }
 
 // main runs the command named by the first argument, or by argv[0] if that names one.
@@ -274,6 +283,29 @@ func wait(args []string) int {
 	}
 }
 
+// size prints `ROWSxCOLUMNS` of the terminal at standard input, and again whenever it changes, until a line comes.
+func size([]string) int {
+	changed := make(chan os.Signal, 4)
+	signal.Notify(changed, syscall.SIGWINCH)
+	typed := make(chan bool)
+	go func() {
+		_, _ = bufio.NewReader(os.Stdin).ReadString('\n')
+		close(typed)
+	}()
+	for {
+		var w [4]uint16
+		if _, _, err := syscall.Syscall(syscall.SYS_IOCTL, 0, syscall.TIOCGWINSZ, uintptr(unsafe.Pointer(&w))); err != 0 {
+			return complain(err)
+		}
+		fmt.Printf("%dx%d\n", w[0], w[1])
+		select {
+		case <-changed:
+		case <-typed:
+			return 5
+		}
+	}
+}
+
 // orphan leaves a child behind and ends; the child holds no pipe of ours.
 func orphan([]string) int {
 	cmd := exec.Command("/proc/self/exe", "wait")
@@ -291,6 +323,126 @@ func id([]string) int {
 		name = u.Username
 	}
 	fmt.Printf("%d:%d %s\n", os.Getuid(), os.Getgid(), name)
+	return 0
+}
+
+// cwd prints where it is, as the kernel says and as PWD does.
+func cwd([]string) int {
+	dir, err := syscall.Getwd()
+	if err != nil {
+		return complain(err)
+	}
+	fmt.Println(dir, os.Getenv("PWD"))
+	return 0
+}
+
+// xattr prints the names of the extended attributes of each path.
+func xattr(args []string) int {
+	for _, path := range args {
+		buf := make([]byte, 4096)
+		n, err := syscall.Listxattr(path, buf)
+		if err != nil {
+			n = 0
+		}
+		fmt.Println(strings.Join(strings.Split(string(buf[:n]), "\x00"), " "))
+	}
+	return 0
+}
+
+// spoil tries to change each file in all ways there are, and prints how far that got; what matters is the file outside.
+func spoil(args []string) int {
+	for _, path := range args {
+		fd, err := syscall.Open(path, syscall.O_RDWR, 0)
+		if err == nil {
+			var st syscall.Stat_t
+			_ = syscall.Fstat(fd, &st)
+			if m, err := syscall.Mmap(fd, 0, 1, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED); err == nil && st.Size > 0 {
+				m[0] ^= 0xff
+				_ = syscall.Munmap(m)
+			}
+			_, _ = syscall.Write(fd, []byte("spoiled"))
+			_ = syscall.Ftruncate(fd, 0)
+			syscall.Close(fd)
+		}
+		other := path + ".other"
+		_ = os.WriteFile(other, []byte("other"), 0o644)
+		fmt.Println(err == nil, os.Chmod(path, 0o600) == nil, os.Chtimes(path, time.Time{}, time.Unix(1, 0)) == nil,
+			os.Rename(other, path) == nil, os.Remove(path) == nil)
+	}
+	return 0
+}
+
+// look prints a line of each path: how it is, and the SHA-256 of what is in it. The paths are lines of standard input.
+func look([]string) int {
+	in := bufio.NewScanner(os.Stdin)
+	for in.Scan() {
+		var st syscall.Stat_t
+		if err := syscall.Lstat(in.Text(), &st); err != nil {
+			fmt.Println(in.Text(), "none")
+			continue
+		}
+		link, _ := os.Readlink(in.Text())
+		content := ""
+		if st.Mode&syscall.S_IFMT == syscall.S_IFREG {
+			text, err := os.ReadFile(in.Text())
+			content = fmt.Sprintf("%x", sha256.Sum256(text))
+			if err != nil {
+				content = "unreadable"
+			}
+		}
+		size := st.Size
+		if st.Mode&syscall.S_IFMT == syscall.S_IFDIR {
+			size = 0
+		}
+		fmt.Println(in.Text(), fmt.Sprintf("%o %d:%d %d %d %q %s", st.Mode, st.Uid, st.Gid, size, st.Mtim.Sec, link, content))
+	}
+	return 0
+}
+
+// fill takes so many MiB of memory and prints their number.
+func fill(args []string) int {
+	n, err := strconv.Atoi(args[0])
+	if err != nil {
+		return complain(err)
+	}
+	all := make([][]byte, n)
+	for i := range all {
+		all[i] = make([]byte, 1<<20)
+		for at := 0; at < 1<<20; at += 4096 {
+			all[i][at] = 1
+		}
+	}
+	fmt.Println(len(all))
+	return 0
+}
+
+// crowd starts so many processes, as far as it can, and prints whether it could.
+func crowd(args []string) int {
+	n, err := strconv.Atoi(args[0])
+	if err != nil {
+		return complain(err)
+	}
+	for range n {
+		if err := exec.Command("/proc/self/exe", "wait").Start(); err != nil {
+			fmt.Println(errors.Is(err, syscall.EAGAIN))
+			return 0
+		}
+	}
+	fmt.Println("all")
+	return 0
+}
+
+// rename gives the first path the name of the second and prints `ok` or the error's name.
+func rename(args []string) int {
+	outcome(syscall.Rename(args[0], args[1]))
+	return 0
+}
+
+// mkdir makes each directory and prints `ok` or the error's name.
+func mkdir(args []string) int {
+	for _, path := range args {
+		outcome(syscall.Mkdir(path, 0o755))
+	}
 	return 0
 }
 
@@ -321,7 +473,7 @@ func chown(args []string) int {
 func outcome(err error) {
 	names := map[error]string{
 		nil: "ok", syscall.EPERM: "EPERM", syscall.EACCES: "EACCES", syscall.EINVAL: "EINVAL", syscall.EROFS: "EROFS", syscall.ENOENT: "ENOENT",
-		syscall.EOVERFLOW: "EOVERFLOW",
+		syscall.EOVERFLOW: "EOVERFLOW", syscall.EBUSY: "EBUSY", syscall.EXDEV: "EXDEV", syscall.EEXIST: "EEXIST",
 	}
 	name, ok := names[err]
 	if !ok {

@@ -18,7 +18,7 @@ import (
 
 func init() {
 	for name, run := range map[string]func([]string) int{
-		"count": count, "lines": echoLines, "size": size, "password": password, "raw": raw, "front": front,
+		"count": count, "lines": echoLines, "resized": resized, "password": password, "raw": raw, "front": front,
 		"plain": plain, "leave": leave, "fds": fds, "jobserver": jobserver,
 	} {
 		commands[name] = run
@@ -57,8 +57,8 @@ func echoLines([]string) int {
 	return 0
 }
 
-// size tells the size of its terminal, now and with each change; after a line of input how many there were.
-func size([]string) int {
+// resized tells the size of its terminal, now and with each change; after a line of input how many there were.
+func resized([]string) int {
 	changes := make(chan os.Signal, 64)
 	signal.Notify(changes, syscall.SIGWINCH)
 	end := make(chan bool)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -52,15 +53,25 @@ type Cwd struct {
 // Symlink is one to make at Path.
 type Symlink struct{ Path, Text string }
 
-// Bind shows a path of the host at a place inside, with all that is mounted below it.
+// Bind shows a path of the host at a place inside, with all that is mounted below it; or it is a file system of the
+// app's own there, with the options Tmpfs.
 type Bind struct {
 	Source, Target    string
 	ReadOnly, Devices bool
+	Tmpfs             string
+	NoExec            bool
 }
 
 // At works out what the caller's directory and environment add to a plan. Errors are *ShareError and *CwdError.
 func At(p *plan.Plan, c Caller) (*Moment, error) {
 	m := &Moment{Cwd: Cwd{Path: p.Cwd, Make: true}}
+	if p.CwdVars {
+		dir, unset := plan.Expand(p.Cwd, c.Lookup)
+		if unset != "" || !filepath.IsAbs(dir) {
+			return nil, &CwdError{p.Cwd, errors.New("not an absolute path with this environment")}
+		}
+		m.Cwd.Path = filepath.Clean(dir)
+	}
 	for _, b := range p.Binds {
 		if err := m.add(b, c.Lookup); err != nil {
 			return nil, err
@@ -71,7 +82,7 @@ func At(p *plan.Plan, c Caller) (*Moment, error) {
 			return nil, err
 		}
 	}
-	m.Binds = protect(m.Binds, existing(p.Protect))
+	m.Binds = protect(m.Binds, touched(p.Protect, m.Binds))
 	if len(m.Binds) > 0 && (p.Writable == plan.WritableNone || p.Foreign) {
 		if err := m.seed(p); err != nil {
 			return nil, err
@@ -94,25 +105,38 @@ func (m *Moment) add(b plan.Bind, lookup func(string) (string, bool)) error {
 		return &ShareError{b.Source, "the variable " + unset + " is not set", "set it, or write the path without it"}
 	}
 	if source != b.Source || target != b.Target { // the others were looked at when the plan was made
-		if !filepath.IsAbs(source) || !filepath.IsAbs(target) {
+		if !filepath.IsAbs(source) && b.Tmpfs == "" || !filepath.IsAbs(target) {
 			return &ShareError{b.Source, "not an absolute path with this environment: " + source, "name an absolute path"}
 		}
 		if Never(filepath.Clean(target)) {
 			return &ShareError{b.Source, filepath.Clean(target) + " is the image's own", "show it at another place"}
 		}
 		source, target = filepath.Clean(source), filepath.Clean(target)
-		if real, err := filepath.EvalSymlinks(source); err == nil {
-			source = real
-		}
 	}
-	if _, err := os.Lstat(source); err != nil {
+	if b.Tmpfs != "" {
+		source = ""
+	} else {
+		// Where its links lead now: what is protected is told by its path.
+		real, err := filepath.EvalSymlinks(source)
 		if b.Optional && (errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENOTDIR)) {
 			return nil
 		}
-		return &ShareError{source, reason(err), "make it, or allow that it is missing (PATH?)"}
+		if err != nil {
+			return &ShareError{source, reason(err), "make it, or allow that it is missing (share: PATH?, mounts: optional)"}
+		}
+		source = real
 	}
-	m.Binds = append(m.Binds, Bind{source, target, b.ReadOnly, b.Devices})
+	m.put(Bind{source, target, b.ReadOnly, b.Devices, b.Tmpfs, b.NoExec})
 	return nil
+}
+
+// put adds a bind over those before it, and below those at places within its own: they would be hidden.
+func (m *Moment) put(b Bind) {
+	n := slices.IndexFunc(m.Binds, func(o Bind) bool { return o.Target != b.Target && within(o.Target, b.Target) })
+	if n < 0 {
+		n = len(m.Binds)
+	}
+	m.Binds = slices.Insert(m.Binds, n, b)
 }
 
 // reason is an error without the operation and the path, which the sentence around it has.
@@ -143,7 +167,7 @@ func (m *Moment) cwd(c Caller) error {
 			m.Cwd = Cwd{Path: real}
 			return nil
 		}
-		m.Binds = append(m.Binds, Bind{Source: real, Target: real})
+		m.put(Bind{Source: real, Target: real})
 	}
 	m.Cwd = Cwd{Path: real, Real: real, Dev: here.Dev, Ino: here.Ino}
 	if pwd, ok := c.Lookup("PWD"); ok && names(pwd, &here) && pwd != real {
@@ -159,12 +183,15 @@ func names(path string, dir *unix.Stat_t) bool {
 	return filepath.IsAbs(path) && filepath.Clean(path) == path && !Own(path) && unix.Stat(path, &st) == nil && st.Dev == dir.Dev && st.Ino == dir.Ino
 }
 
-// existing are the paths that are there: what is not can't be bound, nor does it hold anything of ours.
-func existing(paths []string) []string {
+// touched are those of the paths that a bind shows, or lies in, and that are there: what is not can't be bound, nor does it
+// hold anything of ours.
+func touched(paths []string, binds []Bind) []string {
 	var out []string
 	for _, p := range paths {
-		if _, err := os.Lstat(p); err == nil {
-			out = append(out, p)
+		if slices.ContainsFunc(binds, func(b Bind) bool { return !b.ReadOnly && (within(p, b.Source) || within(b.Source, p)) }) {
+			if _, err := os.Lstat(p); err == nil {
+				out = append(out, p)
+			}
 		}
 	}
 	return out

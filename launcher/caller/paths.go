@@ -43,31 +43,33 @@ func shown(binds []Bind, real string) bool {
 // to one, that is bound once more, read-only. The directories on the way are bound to themselves, for what is a mount
 // point can't be renamed away from under us.
 func protect(binds []Bind, paths []string) []Bind {
-	out := slices.Clone(binds)
-	done := map[string]bool{}
-	for i, b := range binds {
-		if b.ReadOnly {
+	var out []Bind
+	for _, b := range binds {
+		if slices.ContainsFunc(paths, func(p string) bool { return b.Tmpfs == "" && within(b.Source, p) }) {
+			b.ReadOnly = true
+		}
+		out = append(out, b)
+		own := len(out)
+		// At once, and so below what comes later and hides it anyway.
+		for _, p := range paths {
+			if !b.ReadOnly && b.Tmpfs == "" && within(p, b.Source) {
+				out = protectBelow(out, own, b, p)
+			}
+		}
+	}
+	return out
+}
+
+// protectBelow adds the binds that keep p, which lies below b's source; those that b has already begin at own.
+func protectBelow(out []Bind, own int, b Bind, p string) []Bind {
+	below := strings.TrimPrefix(strings.TrimPrefix(p, b.Source), "/")
+	for n := range len(below) + 1 {
+		if n < len(below) && below[n] != '/' {
 			continue
 		}
-		for _, p := range paths {
-			if within(b.Source, p) {
-				out[i].ReadOnly = true
-				break
-			}
-			if !within(p, b.Source) {
-				continue
-			}
-			below := strings.TrimPrefix(strings.TrimPrefix(p, b.Source), "/")
-			for n := range len(below) + 1 {
-				if n < len(below) && below[n] != '/' {
-					continue
-				}
-				more := Bind{Source: filepath.Join(b.Source, below[:n]), Target: filepath.Join(b.Target, below[:n]), ReadOnly: n == len(below)}
-				if !done[more.Target] {
-					out = append(out, more)
-					done[more.Target] = true
-				}
-			}
+		more := Bind{Source: filepath.Join(b.Source, below[:n]), Target: filepath.Join(b.Target, below[:n]), ReadOnly: n == len(below)}
+		if !slices.ContainsFunc(out[own:], func(o Bind) bool { return o.Target == more.Target }) {
+			out = append(out, more)
 		}
 	}
 	return out

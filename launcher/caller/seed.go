@@ -30,6 +30,8 @@ type Seeds struct {
 	// Single says that the start knows one id only. A directory on the way that is somebody else's is then not for the
 	// caller to write to, though he stands in as its owner.
 	Single bool
+	// Fixed gives all directories UID and GID, where owners in the layers are not those inside.
+	Fixed bool
 
 	Nodes []plan.Node
 }
@@ -41,7 +43,7 @@ func (s *Seeds) Dir(path string, leaf plan.Node) error {
 	if err != nil {
 		return fmt.Errorf("find %s in the image: %w", path, err)
 	}
-	if target == "/" || s.above(target) != nil {
+	if target == "/" || s.Above(target) != nil {
 		return nil
 	}
 	st, err := s.Image.Lstat(target)
@@ -68,7 +70,7 @@ func (s *Seeds) Place(path string, dir bool) error {
 	if st, err := s.Image.Lstat(target); err == nil && st.IsDir() == dir && st.Mode()&fs.ModeSymlink == 0 {
 		return nil // as it is
 	}
-	if err := s.above(target); err != nil {
+	if err := s.Above(target); err != nil {
 		return err
 	}
 	leaf := plan.Node{Mode: unix.S_IFREG | 0o644, UID: s.UID, GID: s.GID}
@@ -86,7 +88,7 @@ func (s *Seeds) Symlink(path, text string) error {
 	}
 	target, err := s.Image.Resolve(path)
 	if err == nil {
-		err = s.above(target)
+		err = s.Above(target)
 	}
 	if err != nil {
 		return err
@@ -117,8 +119,8 @@ func (s *Seeds) Leads(path, real string) bool {
 	return path == real
 }
 
-// above adds the directories above target.
-func (s *Seeds) above(target string) error {
+// Above adds the directories above target, a canonical path.
+func (s *Seeds) Above(target string) error {
 	for n := 1; n < len(target); n++ {
 		if target[n] != '/' || s.has(target[:n]) {
 			continue
@@ -147,7 +149,7 @@ func (s *Seeds) like(st fs.FileInfo) plan.Node {
 	n := plan.Node{Mode: 0o755, UID: s.UID, GID: s.GID}
 	if sys, ok := st.Sys().(*syscall.Stat_t); ok {
 		n.Mode = sys.Mode & 0o7777
-		if !s.Single {
+		if !s.Single && !s.Fixed {
 			n.UID, n.GID = sys.Uid, sys.Gid
 		}
 	}
@@ -178,7 +180,7 @@ func (m *Moment) seed(p *plan.Plan) error {
 		return fmt.Errorf("open layers: %w", err)
 	}
 	defer view.Close()
-	s := &Seeds{Image: view, UID: p.UID, GID: p.GID, Single: p.User, Nodes: slices.Clone(p.Seed)}
+	s := &Seeds{Image: view, UID: p.UID, GID: p.GID, Single: p.User, Fixed: p.Range != nil, Nodes: slices.Clone(p.Seed)}
 	for _, l := range m.Symlinks {
 		if err := s.Symlink(l.Path, l.Text); err != nil {
 			return err
@@ -186,7 +188,7 @@ func (m *Moment) seed(p *plan.Plan) error {
 	}
 	m.Symlinks = nil
 	for _, b := range m.Binds {
-		if s.has(b.Target) || covered(m.Binds, b) {
+		if s.has(b.Target) || covered(m.Binds, b) || within(b.Target, "/dev") {
 			continue
 		}
 		dir := true

@@ -45,8 +45,41 @@ func (c *Catalog) lock() (unlock func(), err error) {
 
 func (c *Catalog) file(name string) string    { return filepath.Join(c.Dir, name+".yaml") }
 func (c *Catalog) dropIns(name string) string { return filepath.Join(c.Dir, name+".d") }
-func (c *Catalog) planFile(name string) string {
-	return filepath.Join(c.Plans, plan.FileName(name))
+
+// plansOf are the files of a flake's plans, one for each HOME that it was started with.
+func (c *Catalog) plansOf(name string) ([]string, error) {
+	entries, err := os.ReadDir(c.Plans)
+	if err != nil {
+		return nil, ignoreMissing(err)
+	}
+	var out []string
+	for _, e := range entries {
+		if of, ok := plan.FlakeOf(e.Name()); ok && of == name {
+			out = append(out, filepath.Join(c.Plans, e.Name()))
+		}
+	}
+	return out, nil
+}
+
+// stale says whether the plans of a flake, of which there should be one, don't all tell what it starts with.
+func (c *Catalog) stale(name string) (bool, error) {
+	files, err := c.plansOf(name)
+	for _, f := range files {
+		if c.usable(f) == nil {
+			return true, nil
+		}
+	}
+	return len(files) == 0, err
+}
+
+// removePlans removes the plans of a flake.
+func (c *Catalog) removePlans(name string) error {
+	files, err := c.plansOf(name)
+	errs := []error{err}
+	for _, f := range files {
+		errs = append(errs, ignoreMissing(os.Remove(f)))
+	}
+	return errors.Join(errs...)
 }
 
 // Item is one registration as List shows it.
@@ -80,6 +113,9 @@ func (c *Catalog) Pins() (map[string][]string, error) {
 	}
 	pins := map[string][]string{}
 	for _, i := range items {
+		if i.Err != nil && i.Shadowed {
+			continue // by one that was imported from it, for example: nobody starts it
+		}
 		if i.Err != nil {
 			return nil, fmt.Errorf("read what flake %q needs: %w", i.Name, i.Err)
 		}

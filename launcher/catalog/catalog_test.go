@@ -13,6 +13,7 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/flake-launcher/flake-launcher/launcher/flake"
+	"github.com/flake-launcher/flake-launcher/launcher/plan"
 	"github.com/flake-launcher/flake-launcher/launcher/plan/compile"
 	"github.com/flake-launcher/flake-launcher/nsexec/seccomp"
 	"github.com/flake-launcher/flake-launcher/rootfs"
@@ -112,7 +113,11 @@ func TestRegisterRefusesAndLeavesNothing(t *testing.T) {
 		"target is no program":  {flake: func(l string) *flake.Flake { return newFlake(l+"/x", "/bin/data") }, want: "is not executable"},
 		"target is a directory": {flake: func(l string) *flake.Flake { return newFlake(l+"/x", "/bin") }, want: "is a directory"},
 		"unknown user":          {flake: func(l string) *flake.Flake { f := newFlake(l+"/x", "/bin/app"); f.User = "nobody-here"; return f }, want: "user"},
-		"later key":             {flake: func(l string) *flake.Flake { f := newFlake(l+"/x", "/bin/app"); f.Profile = "native"; return f }, want: "profile is not supported"},
+		"package that is not there": {flake: func(l string) *flake.Flake {
+			f := newFlake(l+"/x", "/bin/app")
+			f.HostSystem = []string{"no-such-package"}
+			return f
+		}, want: "package"},
 		"foreign file": {
 			prepare: func(t *testing.T, _ *Catalog, l string) { must(t, os.WriteFile(l+"/x", []byte("mine"), 0o755)) },
 			flake:   func(l string) *flake.Flake { return newFlake(l+"/x", "/bin/app") }, want: "is no flake of ours",
@@ -150,7 +155,7 @@ func TestRegisterRefusesAndLeavesNothing(t *testing.T) {
 		"same name elsewhere": {
 			prepare: func(t *testing.T, c *Catalog, l string) {
 				must(t, os.Mkdir(l+"/sub", 0o755))
-				_, err := c.Register(context.Background(), newFlake(l+"/sub/x", "/bin/app"), false)
+				_, err := c.Register(context.Background(), newFlake(l+"/sub/x", "/bin/app"), Options{})
 				must(t, err)
 			},
 			flake: func(l string) *flake.Flake { return newFlake(l+"/x", "/bin/app") }, force: true, want: "registered already",
@@ -163,7 +168,7 @@ func TestRegisterRefusesAndLeavesNothing(t *testing.T) {
 				tc.prepare(t, c, links)
 			}
 			before := snapshot(t, links, c.Compiler.Store.Root())
-			_, err := c.Register(context.Background(), tc.flake(links), tc.force)
+			_, err := c.Register(context.Background(), tc.flake(links), Options{Force: tc.force})
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Fatalf("got %v, want %q", err, tc.want)
 			}
@@ -181,7 +186,7 @@ func TestRegisterRefusesAndLeavesNothing(t *testing.T) {
 func TestRegisterAndRemove(t *testing.T) {
 	c, links := newCatalog(t)
 	link := links + "/x"
-	_, err := c.Register(context.Background(), newFlake(link, "/bin/app"), false)
+	_, err := c.Register(context.Background(), newFlake(link, "/bin/app"), Options{})
 	must(t, err)
 	if target, _ := os.Readlink(link); target != c.Launcher {
 		t.Errorf("link points to %q", target)
@@ -192,10 +197,10 @@ func TestRegisterAndRemove(t *testing.T) {
 		t.Errorf("digest not pinned: %v", f.Container.Digests)
 	}
 	var exists *ExistsError
-	if _, err := c.Register(context.Background(), newFlake(link, "/bin/app"), false); !errors.As(err, &exists) {
+	if _, err := c.Register(context.Background(), newFlake(link, "/bin/app"), Options{}); !errors.As(err, &exists) {
 		t.Errorf("second registration: %v", err)
 	}
-	_, err = c.Register(context.Background(), newFlake(link, "/"), true)
+	_, err = c.Register(context.Background(), newFlake(link, "/"), Options{Force: true})
 	must(t, err)
 	pins, err := c.Pins()
 	must(t, err)
@@ -218,9 +223,9 @@ func TestForceKeepsTheFileAndRemoveBringsItBack(t *testing.T) {
 	c, links := newCatalog(t)
 	link := links + "/x"
 	must(t, os.WriteFile(link, []byte("mine"), 0o755))
-	_, err := c.Register(context.Background(), newFlake(link, "/bin/app"), true)
+	_, err := c.Register(context.Background(), newFlake(link, "/bin/app"), Options{Force: true})
 	must(t, err)
-	_, err = c.Register(context.Background(), newFlake(link, "/"), true) // again: the backup stays the first one
+	_, err = c.Register(context.Background(), newFlake(link, "/"), Options{Force: true}) // again: the backup stays the first one
 	must(t, err)
 	_, err = c.Remove("x")
 	must(t, err)
@@ -232,7 +237,7 @@ func TestForceKeepsTheFileAndRemoveBringsItBack(t *testing.T) {
 func TestRemoveLeavesAForeignFileAlone(t *testing.T) {
 	c, links := newCatalog(t)
 	link := links + "/x"
-	_, err := c.Register(context.Background(), newFlake(link, "/bin/app"), false)
+	_, err := c.Register(context.Background(), newFlake(link, "/bin/app"), Options{})
 	must(t, err)
 	must(t, os.Remove(link))
 	must(t, os.WriteFile(link, []byte("theirs"), 0o755))
@@ -246,7 +251,7 @@ func TestRemoveLeavesAForeignFileAlone(t *testing.T) {
 func TestDerivedDataOfAGoneFlakeIsCollected(t *testing.T) {
 	c, links := newCatalog(t)
 	for _, n := range []string{"x", "y"} {
-		_, err := c.Register(context.Background(), newFlake(filepath.Join(links, n), "/bin/app"), false)
+		_, err := c.Register(context.Background(), newFlake(filepath.Join(links, n), "/bin/app"), Options{})
 		must(t, err)
 	}
 	paths, err := c.Derived()
@@ -257,7 +262,7 @@ func TestDerivedDataOfAGoneFlakeIsCollected(t *testing.T) {
 	must(t, os.Remove(c.file("y")))
 	paths, err = c.Derived()
 	must(t, err)
-	if len(paths) != 1 || filepath.Base(paths[0]) != "y.plan" {
+	if len(paths) != 1 || filepath.Base(paths[0]) != plan.FileName("y", "") {
 		t.Fatalf("got %q", paths)
 	}
 	_, err = c.Remove("x")

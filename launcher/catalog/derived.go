@@ -5,14 +5,15 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
+	"slices"
 
 	"github.com/flake-launcher/flake-launcher/launcher/flake"
 	"github.com/flake-launcher/flake-launcher/launcher/plan"
 )
 
 // Derived lists what can be deleted of the store's derived data: plans of flakes that are gone, plans that are
-// stale or damaged, and own layers that no other plan uses. All of it comes back when it is needed.
+// stale or damaged, own layers that no other plan uses, records of host files that nothing includes any more, and what
+// scripts have printed, which is in the plans by now. All of it comes back when it is needed.
 func (c *Catalog) Derived() ([]string, error) {
 	plans, err := os.ReadDir(c.Plans)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -30,16 +31,39 @@ func (c *Catalog) Derived() ([]string, error) {
 		if len(p.Lower) > 0 {
 			used[p.Lower[0]] = true
 		}
+		if p.HostLayer != nil {
+			used[p.HostLayer.Dir] = true
+		}
 	}
-	dir := c.Compiler.Store.HostLayersDir()
-	layers, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+	layers, err := children(c.Compiler.Store.HostLayersDir())
+	if err != nil {
 		return nil, fmt.Errorf("list host layers: %w", err)
 	}
-	for _, e := range layers {
-		if path := filepath.Join(dir, e.Name()); !used[path] {
+	for _, path := range layers {
+		if !used[path] {
 			out = append(out, path)
 		}
+	}
+	printed, err := children(c.Compiler.Store.SystemFilesDir())
+	if err != nil {
+		return nil, fmt.Errorf("list what scripts have printed: %w", err)
+	}
+	includes, err := c.Includes()
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat(out, printed, includes.Records), nil
+}
+
+// children are the paths of what a directory holds, if there is one.
+func children(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	var out []string
+	for _, e := range entries {
+		out = append(out, filepath.Join(dir, e.Name()))
 	}
 	return out, nil
 }
@@ -54,7 +78,7 @@ func (c *Catalog) usable(path string) *plan.Plan {
 	if ok, _ := p.Fresh(); !ok {
 		return nil
 	}
-	name, registered := strings.CutSuffix(filepath.Base(path), plan.Suffix)
+	name, registered := plan.FlakeOf(filepath.Base(path))
 	if !registered {
 		return p
 	}

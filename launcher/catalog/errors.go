@@ -69,3 +69,15 @@ func (e *PathError) Error() string { return fmt.Sprintf("--app %s: %s", e.Path, 
 
 // Remedy implements the CLI's second line.
 func (e *PathError) Remedy() string { return e.Fix }
+
+// NotImportedError says that there is nothing to take back.
+type NotImportedError struct{ Name string }
+
+func (e *NotImportedError) Error() string {
+	return fmt.Sprintf("flake %q was not imported", e.Name)
+}
+
+// Remedy implements the CLI's second line.
+func (e *NotImportedError) Remedy() string {
+	return "flake-ctl import --undo without names takes back all that were"
+}

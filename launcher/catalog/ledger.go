@@ -21,6 +21,10 @@ type ledgerEntry struct {
 	Target string    `json:"target"`
 	Backup string    `json:"backup,omitempty"`
 	Made   time.Time `json:"made"`
+	// Exported are files of the app's images that were put on the host beside the link.
+	Exported []exported `json:"exported,omitempty"`
+	// Import is set for a flake that was flake-pilot's.
+	Import *importEntry `json:"import,omitempty"`
 }
 
 func (c *Catalog) ledgerFile(name string) string { return filepath.Join(c.Ledger, name+".json") }

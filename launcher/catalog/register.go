@@ -17,12 +17,27 @@ import (
 	"github.com/flake-launcher/flake-launcher/launcher/plan/compile"
 )
 
+// Options are what a registration may do besides.
+type Options struct {
+	// Force replaces a registration of the same path and moves a foreign file out of the way.
+	Force bool
+	// Export puts the man pages and completions that the images have for the command next to the link's directory.
+	Export bool
+}
+
+// Registered is what came of a registration.
+type Registered struct {
+	*compile.Result
+	// Exported are the files that Export made.
+	Exported []string
+}
+
 // Register checks that the flake can run (its images and its target exist), pins the images' digests and makes
 // registration, link, ledger entry and plan; all of them or none. The flake's name is the base name of its
-// host path. force replaces a registration of the same path and moves a foreign file out of the way.
+// host path.
 //
-// It returns *ExistsError, *ForeignFileError, *PathError, or what compile returns.
-func (c *Catalog) Register(ctx context.Context, f *flake.Flake, force bool) (*compile.Result, error) {
+// It returns *ExistsError, *ForeignFileError, *PathError, *ExportError, or what compile returns.
+func (c *Catalog) Register(ctx context.Context, f *flake.Flake, opt Options) (*Registered, error) {
 	link, err := checkLinkPath(f.Container.HostAppPath)
 	if err != nil {
 		return nil, err
@@ -34,7 +49,7 @@ func (c *Catalog) Register(ctx context.Context, f *flake.Flake, force bool) (*co
 		return nil, err
 	}
 	defer unlock()
-	if err := c.checkFree(name, link, force); err != nil {
+	if err := c.checkFree(name, link, opt.Force); err != nil {
 		return nil, err
 	}
 	// From looking at the images to pinning them nothing may be collected.
@@ -52,8 +67,15 @@ func (c *Catalog) Register(ctx context.Context, f *flake.Flake, force bool) (*co
 		return nil, err
 	}
 	f.Container.Digests = res.Digests
+	var docs documents
+	if opt.Export {
+		if docs, err = c.documents(ctx, name, f); err != nil {
+			return nil, err
+		}
+	}
 	var u undo
-	if err := c.apply(&u, name, f, force); err != nil {
+	entry, err := c.apply(&u, name, f, docs)
+	if err != nil {
 		return nil, errors.Join(err, u.run())
 	}
 	// As the launcher will see it, drop-ins that were there before included.
@@ -61,7 +83,11 @@ func (c *Catalog) Register(ctx context.Context, f *flake.Flake, force bool) (*co
 		return nil, errors.Join(err, u.run())
 	}
 	u.dismiss()
-	return res, nil
+	out := &Registered{Result: res}
+	for _, e := range entry.Exported {
+		out.Exported = append(out.Exported, e.Path)
+	}
+	return out, nil
 }
 
 // checkLinkPath refuses a host path at which no link can be.
@@ -138,22 +164,22 @@ func before(searched []string, a, b string) bool {
 }
 
 // apply makes the registration's files, in an order in which a crash leaves no link without a registration.
-func (c *Catalog) apply(u *undo, name string, f *flake.Flake, force bool) error {
+func (c *Catalog) apply(u *undo, name string, f *flake.Flake, docs documents) (*ledgerEntry, error) {
 	link := f.Container.HostAppPath
 	if err := c.writeRegistration(u, name, f); err != nil {
-		return err
+		return nil, err
 	}
-	entry := ledgerEntry{Flake: name, Link: link, Target: c.Launcher, Made: time.Now().UTC()}
+	entry := &ledgerEntry{Flake: name, Link: link, Target: c.Launcher, Made: time.Now().UTC()}
 	old, err := c.entry(name)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if old != nil && old.Link == link {
 		entry.Backup = old.Backup
 	}
 	ours, err := c.owns(name, link)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	_, statErr := os.Lstat(link)
 	moveAway := statErr == nil && !ours
@@ -161,8 +187,8 @@ func (c *Catalog) apply(u *undo, name string, f *flake.Flake, force bool) error 
 		entry.Backup = link + backupSuffix
 	}
 	// The ledger first: a crash after this line is healed by remove, one before it left nothing.
-	if err := c.record(entry); err != nil {
-		return err
+	if err := c.record(*entry); err != nil {
+		return nil, err
 	}
 	u.add(func() error {
 		if old != nil {
@@ -170,14 +196,17 @@ func (c *Catalog) apply(u *undo, name string, f *flake.Flake, force bool) error 
 		}
 		return os.Remove(c.ledgerFile(name))
 	})
+	if err := c.export(u, entry, old, docs); err != nil {
+		return nil, err
+	}
 	if moveAway {
 		if err := os.Rename(link, entry.Backup); err != nil {
-			return fmt.Errorf("keep the file in the way: %w", err)
+			return nil, fmt.Errorf("keep the file in the way: %w", err)
 		}
 		u.add(func() error { return os.Rename(entry.Backup, link) })
 	}
 	if err := renameio.Symlink(c.Launcher, link); err != nil {
-		return fmt.Errorf("make link: %w", err)
+		return nil, fmt.Errorf("make link: %w", err)
 	}
 	u.add(func() error {
 		if ours {
@@ -185,7 +214,7 @@ func (c *Catalog) apply(u *undo, name string, f *flake.Flake, force bool) error 
 		}
 		return os.Remove(link)
 	})
-	return nil
+	return entry, nil
 }
 
 func (c *Catalog) writeRegistration(u *undo, name string, f *flake.Flake) error {

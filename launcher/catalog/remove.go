@@ -7,8 +7,9 @@ import (
 	"path/filepath"
 )
 
-// Remove takes a flake away: link, registration, drop-ins, plan and ledger entry. The link is removed only if it
-// is ours, and a file that --force had moved away comes back. arg is a flake's name or the path of its link.
+// Remove takes a flake away: link, what was exported, registration, drop-ins, plan and ledger entry. The link and
+// exported files are removed only if they are as we made them, and a file that --force had moved away comes back; a
+// flake that was imported is given back. arg is a flake's name or the path of its link.
 //
 // It returns *flake.NotFoundError for an unknown flake and *NotOursError for one of another directory.
 func (c *Catalog) Remove(arg string) (name string, err error) {
@@ -17,16 +18,16 @@ func (c *Catalog) Remove(arg string) (name string, err error) {
 		return "", err
 	}
 	defer unlock()
-	item, err := c.Named(arg)
+	item, err := c.removable(arg)
 	if err != nil {
 		return "", err
-	}
-	if filepath.Dir(item.File) != c.Dir {
-		return "", &NotOursError{Name: item.Name, File: item.File}
 	}
 	entry, err := c.entry(item.Name)
 	if err != nil {
 		return "", err
+	}
+	if entry != nil && entry.Import != nil {
+		return item.Name, c.giveBack(entry)
 	}
 	link := ""
 	switch {
@@ -40,13 +41,27 @@ func (c *Catalog) Remove(arg string) (name string, err error) {
 		return "", err
 	}
 	errs := []error{
-		os.Remove(item.File), os.RemoveAll(c.dropIns(item.Name)),
-		ignoreMissing(os.Remove(c.planFile(item.Name))), ignoreMissing(os.Remove(c.ledgerFile(item.Name))),
+		removeExported(entry), os.Remove(item.File), os.RemoveAll(c.dropIns(item.Name)),
+		c.removePlans(item.Name), ignoreMissing(os.Remove(c.ledgerFile(item.Name))),
 	}
 	if err := errors.Join(errs...); err != nil {
 		return "", fmt.Errorf("remove flake %q: %w", item.Name, err)
 	}
 	return item.Name, nil
+}
+
+// Removable says why Remove would refuse; nil if it would not. It needs Dir and Searched alone, and changes nothing.
+func (c *Catalog) Removable(arg string) error {
+	_, err := c.removable(arg)
+	return err
+}
+
+func (c *Catalog) removable(arg string) (Item, error) {
+	item, err := c.Named(arg)
+	if err == nil && filepath.Dir(item.File) != c.Dir {
+		err = &NotOursError{Name: item.Name, File: item.File}
+	}
+	return item, err
 }
 
 func (c *Catalog) removeLink(name, link string, entry *ledgerEntry) error {

@@ -2,12 +2,13 @@ package compose
 
 import (
 	"bufio"
-	"encoding/json"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/flake-launcher/flake-launcher/nsexec/config"
@@ -72,38 +73,69 @@ func TestStartLeavesCgroupsAlone(t *testing.T) {
 	_ = cmd.Wait()
 }
 
-// A description with a cgroup gets one, which is gone after the end and after a crash.
-func TestLeafOfALimitedStart(t *testing.T) {
-	b := newBed(t, config.Spec{})
-	var c map[string]any
-	if err := json.Unmarshal(b.job.Config, &c); err != nil {
-		t.Fatal(err)
-	}
-	c["cgroups"] = map[string]any{"path": "/flake-launcher-test", "pids_limit": 20}
-	var err error
-	if b.job.Config, err = json.Marshal(c); err != nil {
-		t.Fatal(err)
-	}
-	before := leaves(t)
+// limitedBed is one whose apps have limits, on a machine that can have them.
+func limitedBed(t *testing.T, limits config.Limits) *bed {
+	t.Helper()
+	b := newBed(t, config.Spec{Limits: limits})
 	if r := b.run("probe", "exit", "5"); r.status.Code != 5 {
-		if strings.Contains(r.err, "cgroup") {
+		if strings.Contains(r.err, "limit the app") {
 			t.Skipf("needs cgroups that can be written to: %s", r.err)
 		}
 		t.Fatalf("%v, %q", r.status, r.err)
 	}
-	if after := leaves(t); after != before {
+	return b
+}
+
+// A start with limits gets a cgroup, which is gone after the end and after a crash.
+func TestLeafOfALimitedStart(t *testing.T) {
+	before := ours(t)
+	b := limitedBed(t, config.Limits{PIDs: 20})
+	if after := ours(t); after != before {
 		t.Errorf("%d cgroups before the start, %d after it", before, after)
 	}
 	cmd, _ := b.ready(t, "probe", "sleep", "limited")
-	if during := leaves(t); during == before {
+	if during := ours(t); during == before {
 		t.Error("no cgroup for a start with a limit")
 	}
 	_ = cmd.Process.Kill()
 	_ = cmd.Wait()
 	gone(t, "probe\x00sleep\x00limited")
 	b.run("probe", "exit", "0")
-	if after := leaves(t); after != before {
+	if after := ours(t); after != before {
 		t.Errorf("%d cgroups before a crash, %d after the next start", before, after)
+	}
+}
+
+func TestLimitsBite(t *testing.T) {
+	before := ours(t)
+	for name, tc := range map[string]struct {
+		limits config.Limits
+		args   []string
+		want   func(r result) bool
+	}{
+		"processes below the limit": {config.Limits{PIDs: 20}, []string{"forks", "10"}, func(r result) bool { return r.out == "10\n" }},
+		"processes": {config.Limits{PIDs: 20}, []string{"forks", "40"}, func(r result) bool {
+			n, err := strconv.Atoi(strings.TrimSpace(r.out))
+			return err == nil && n > 10 && n < 20 // PID 1 and the probe itself count
+		}},
+		"memory below the limit": {config.Limits{Memory: 64 << 20}, []string{"fill", "16"}, func(r result) bool { return r.out == "16\n" }},
+		"memory": {config.Limits{Memory: 64 << 20}, []string{"fill", "256"}, func(r result) bool {
+			return r.status.Signal == syscall.SIGKILL && r.out == ""
+		}},
+		"cpu": {config.Limits{MilliCPUs: 100}, []string{"burn", "500"}, func(r result) bool {
+			n, err := strconv.Atoi(strings.TrimSpace(r.out)) // milliseconds of processor time
+			return err == nil && n < 250
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := limitedBed(t, tc.limits)
+			if r := b.run(append([]string{"probe"}, tc.args...)...); !tc.want(r) {
+				t.Errorf("%q: %v, %q, %q", tc.args, r.status, r.out, r.err)
+			}
+		})
+	}
+	if after := ours(t); after != before {
+		t.Errorf("%d cgroups before, %d after", before, after)
 	}
 }
 
@@ -131,6 +163,21 @@ func leaves(t *testing.T) (n int) {
 	t.Helper()
 	err := filepath.WalkDir("/sys/fs/cgroup", func(_ string, d fs.DirEntry, err error) error {
 		if err == nil && d.IsDir() {
+			n++
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// ours counts the cgroups of limited starts.
+func ours(t *testing.T) (n int) {
+	t.Helper()
+	err := filepath.WalkDir("/sys/fs/cgroup", func(_ string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && strings.HasPrefix(d.Name(), "flake-launcher-") {
 			n++
 		}
 		return nil

@@ -67,6 +67,7 @@ type bed struct {
 	engine string
 	user   *syscall.Credential
 	job    Job
+	kept   *keptJob // start in a kept instance
 	layer  string
 	state  string
 }
@@ -93,16 +94,20 @@ func newBed(t *testing.T, spec config.Spec) *bed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	filter, err := seccomp.Compile(config.DefaultCaps)
-	if err != nil {
-		t.Fatal(err)
+	var filters [][]byte
+	if !spec.NewPrivs { // which libcontainer can't do with a filter
+		filter, err := seccomp.Compile(c.Capabilities.Bounding)
+		if err != nil {
+			t.Fatal(err)
+		}
+		filters = [][]byte{seccomp.Terminal(), filter}
 	}
 	b.job = Job{
 		Config:   raw,
 		Lower:    []string{b.layer},
 		Env:      []string{"PATH=/nowhere:/bin"},
 		UID:      spec.UID,
-		Filters:  [][]byte{seccomp.Terminal(), filter},
+		Filters:  filters,
 		StateDir: b.state,
 	}
 	mounts := count(t, "/proc/self/mounts")
@@ -117,7 +122,7 @@ func newBed(t *testing.T, spec config.Spec) *bed {
 // command gives a start of the app, not yet begun.
 func (b *bed) command(args ...string) *exec.Cmd {
 	b.t.Helper()
-	data, err := json.Marshal(testJob{Job: b.job, Engine: b.engine, RawArgs: raws(args), RawEnv: raws(b.job.Env)})
+	data, err := json.Marshal(testJob{Job: b.job, Engine: b.engine, Kept: b.kept, RawArgs: raws(args), RawEnv: raws(b.job.Env)})
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -24,6 +24,8 @@ type Job struct {
 	TmpfsSize int64
 	// Seed are directories of the root beside those of the layers.
 	Seed []overlay.Node
+	// HostLayer is one more layer, of host files.
+	HostLayer *overlay.HostLayer
 	// Links are bound over the mounted root, Binds over all that the description mounts.
 	Links []hostlink.Link
 	Binds []caller.Bind

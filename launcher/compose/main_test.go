@@ -40,6 +40,9 @@ func testOnlyRunJSONJob() int {
 	}
 	job := in.Job
 	job.Args, job.Env, job.Stdio = texts(in.RawArgs), texts(in.RawEnv), nil
+	if in.Kept != nil {
+		return fail(os.Stderr, startKept(job, in.Kept))
+	}
 	if in.Engine == byDirect {
 		return fail(os.Stderr, startDirect(job))
 	}
@@ -53,24 +56,32 @@ func testOnlyRunJSONJob() int {
 
 // startDirect is what launcher does with a plan for the direct engine.
 func startDirect(job Job) error {
+	d, err := newDirect(job)
+	if err != nil {
+		return err
+	}
+	return d.Exec()
+}
+
+func newDirect(job Job) (*nsexec.Direct, error) {
 	var c configs.Config
 	if err := json.Unmarshal(job.Config, &c); err != nil {
-		return fmt.Errorf("read container description: %w", err)
+		return nil, fmt.Errorf("read container description: %w", err)
 	}
 	user := os.Geteuid() != 0
 	ops, err := lower.Lower(&c, lower.Options{User: user})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	layers, err := overlay.OpenLayers(job.Lower)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	writable, err := overlay.ParseWritable(job.Writable)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	d := nsexec.Direct{
+	d := &nsexec.Direct{
 		Speaker: "flake-launcher", Ops: ops, User: user, Layers: layers, Upper: uint32(writable),
 		Size: uint64(job.TmpfsSize), UID: uint32(job.UID), GID: uint32(job.GID), Cwd: nsexec.Cwd{Path: job.Cwd, Make: true}, Filters: job.Filters,
 		Args: job.Args, Env: job.Env,
@@ -86,18 +97,22 @@ func startDirect(job Job) error {
 		kind := map[hostlink.Kind]uint32{hostlink.KindDir: initproc.LinkDir, hostlink.KindSocket: initproc.LinkSocket}[l.Kind]
 		d.Links = append(d.Links, nsexec.Link{Source: l.Source, Target: l.Target, Kind: kind})
 	}
+	for _, b := range job.Binds {
+		d.Binds = append(d.Binds, nsexec.Bind(b))
+	}
 	if job.Scratch != "" {
 		if d.Scratch, err = os.Open(job.Scratch); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return d.Exec()
+	return d, nil
 }
 
 // testJob keeps the bytes of words that are no UTF-8, which JSON's strings do not.
 type testJob struct {
 	Job             Job
 	Engine          string
+	Kept            *keptJob
 	RawArgs, RawEnv [][]byte
 }
 

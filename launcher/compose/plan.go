@@ -1,9 +1,7 @@
 package compose
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 
@@ -29,6 +27,7 @@ func jobOfPlan(f *os.File, words []string) (Job, func(), error) {
 	if err != nil {
 		return Job{}, nil, err
 	}
+	p.Adjust(v)
 	now, err := caller.At(p, caller.Self())
 	if err == nil {
 		err = plainCwd(p, now)
@@ -40,6 +39,9 @@ func jobOfPlan(f *os.File, words []string) (Job, func(), error) {
 		Config: p.Config, Lower: p.Lower, Writable: p.Writable, TmpfsSize: int64(p.Size), Filters: p.Filters, Binds: now.Binds,
 		Args: p.Argv(v), Env: p.Environ(v, os.Environ(), now.PWD()), Cwd: now.Cwd.Path, UID: int(p.UID), GID: int(p.GID),
 	}
+	if h := p.HostLayer; h != nil {
+		job.HostLayer = &overlay.HostLayer{Dir: h.Dir, Data: h.Data, Trusted: h.Trusted}
+	}
 	for _, g := range p.Groups {
 		job.Groups = append(job.Groups, int(g))
 	}
@@ -47,7 +49,7 @@ func jobOfPlan(f *os.File, words []string) (Job, func(), error) {
 		job.Seed = append(job.Seed, overlay.Node{Path: n.Path, Mode: n.Mode, UID: int(n.UID), GID: int(n.GID), Text: n.Text, Opaque: n.Opaque})
 	}
 	for _, c := range p.Copies {
-		if content, err := hostFile(c.Source); err == nil {
+		if content, err := caller.ReadHostFile(c.Source); err == nil {
 			job.Seed = append(job.Seed, overlay.Node{Path: c.Target, Mode: unix.S_IFREG | c.Mode, Content: content})
 		}
 	}
@@ -101,19 +103,4 @@ func plainCwd(p *plan.Plan, now *caller.Moment) error {
 		return &caller.CwdError{Dir: now.Cwd.Path, Err: unix.ENOENT}
 	}
 	return nil
-}
-
-// maxCopy bounds a file that every start copies.
-const maxCopy = 1 << 20
-
-func hostFile(path string) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() || st.Size() > maxCopy {
-		return nil, errors.Join(unix.EINVAL, err)
-	}
-	return io.ReadAll(io.LimitReader(f, maxCopy))
 }

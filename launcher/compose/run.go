@@ -36,6 +36,10 @@ func Run(job Job) (nsexec.Status, error) {
 		return nsexec.Status{}, err
 	}
 	for _, b := range job.Binds {
+		if b.Tmpfs != "" {
+			desc.AddTmpfs(b.Target, b.Tmpfs, b.ReadOnly, b.NoExec)
+			continue
+		}
 		desc.AddBind(b.Source, b.Target, b.ReadOnly, b.Devices)
 	}
 	if err := privateMounts(); err != nil {
@@ -110,6 +114,7 @@ func (j *Job) mount(point string, desc *engine.Description) (_ *overlay.Mounted,
 		Lower:     j.Lower,
 		Writable:  writable,
 		Scratch:   j.Scratch,
+		HostLayer: j.HostLayer,
 		TmpfsSize: j.TmpfsSize,
 		Seed:      seed,
 	}, point)

@@ -3,8 +3,14 @@ package ctl
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/flake-launcher/flake-launcher/launcher"
+	"github.com/flake-launcher/flake-launcher/launcher/catalog"
 	"github.com/flake-launcher/flake-launcher/launcher/flake"
 	"github.com/flake-launcher/flake-launcher/launcher/option"
 	"github.com/flake-launcher/flake-launcher/launcher/plan/compile"
@@ -16,7 +22,11 @@ type compileCmd struct {
 	AdHoc bool     `name:"ad-hoc"`
 	Base  string   `name:"base"`
 	Layer []string `sep:"none"`
-	Name  string   `arg:""`
+	// Progress shows what is done where there is no terminal: "yes", or "pilot" if the flake takes pilot arguments.
+	Progress string `enum:",yes,pilot" default:""`
+	// Resume keeps the container.
+	Resume bool
+	Name   string `arg:""`
 
 	option.Common
 }
@@ -39,12 +49,18 @@ func (c *compileCmd) run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
+	asked := c.progress(cat)
+	s.quiet = !asked && !isTerminal(s.Err)
 	cat.Compiler.Fetch = s.fetch(store)
+	if asked {
+		fmt.Fprintf(s.Err, "flake-ctl: compiling the launch plan of %s\n", c.Name)
+	}
 	if !c.AdHoc {
 		_, err = cat.Compiler.Flake(ctx, c.Name)
 		return err
 	}
 	f := &flake.Flake{Container: flake.Container{Name: c.Name, BaseContainer: c.Base, Layers: c.Layer}}
+	f.Container.Runtime.Resume = c.Resume
 	describe(c.Common, f)
 	req, err := compile.FromFlake(c.Name, f)
 	if err != nil {
@@ -52,8 +68,34 @@ func (c *compileCmd) run(ctx context.Context, s *session) error {
 	}
 	req.AdHoc = true
 	a := launcher.AdHoc{Base: c.Base, Layers: c.Layer, Image: c.Name, Flags: c.Words()}
+	if c.Resume {
+		a.Instance = "any" // all instances of a stack share a plan
+	}
 	_, err = cat.Compiler.AdHoc(ctx, req, a.FileName())
 	return err
+}
+
+// progress reports whether the caller asked to be shown what is done. A flake that can't be read is for the compiler to
+// complain about.
+func (c *compileCmd) progress(cat *catalog.Catalog) bool {
+	if c.Progress != "pilot" || c.AdHoc {
+		return c.Progress == "yes"
+	}
+	file, err := flake.Find(cat.Searched, c.Name)
+	if err != nil {
+		return false
+	}
+	f, _, err := flake.Parse(file)
+	return err == nil && f.PilotArguments
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
 }
 
 // startError gives a failure the exit code of a start.

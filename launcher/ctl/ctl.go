@@ -11,11 +11,13 @@ import (
 	"strconv"
 
 	"github.com/alecthomas/kong"
+	"golang.org/x/sys/unix"
 
 	"github.com/flake-launcher/flake-launcher/launcher"
 	"github.com/flake-launcher/flake-launcher/launcher/catalog"
 	"github.com/flake-launcher/flake-launcher/launcher/plan"
 	"github.com/flake-launcher/flake-launcher/launcher/plan/compile"
+	"github.com/flake-launcher/flake-launcher/launcher/policy"
 	"github.com/flake-launcher/flake-launcher/rootfs"
 )
 
@@ -38,13 +40,22 @@ type grammar struct {
 	Register registerCmd `cmd:"" help:"Make a command on the host that runs inside an image."`
 	List     listCmd     `cmd:"" help:"List the registered flakes."`
 	Images   imagesCmd   `cmd:"" help:"List the stored images."`
+	Explain  explainCmd  `cmd:"" help:"Tell where the files of an app come from, and why."`
+	Verify   verifyCmd   `cmd:"" help:"Look whether flakes are whole, and show what the host has now."`
 	Remove   removeCmd   `cmd:"" help:"Remove flakes, or an image with all that only it needs."`
+	Import   importCmd   `cmd:"" help:"Take over what is registered with flake-pilot, or give it back."`
 	GC       gcCmd       `cmd:"" name:"gc" help:"Delete what nothing needs any more."`
+	Show     showCmd     `cmd:"" help:"List the kept instances of flakes."`
+	Reset    resetCmd    `cmd:"" help:"End a kept instance and remove what was written in it."`
 	Selftest selftestCmd `cmd:"" help:"Compare how a program runs in a flake with how it runs natively."`
 	Compile  compileCmd  `cmd:"" hidden:""`
 	Ranges   rangesCmd   `cmd:"" hidden:""`
 	Podman   podmanCmd   `cmd:"" hidden:"" help:"Old spellings, as flake-pilot has them."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
+
+	Completion completionCmd `cmd:"" help:"Print the completion script of a shell."`
+	Complete   completeCmd   `cmd:"" hidden:""`
+	Man        manCmd        `cmd:"" hidden:""`
 }
 
 // session is what the commands work on.
@@ -54,6 +65,8 @@ type session struct {
 	euid   int
 	// privileged is root, unless in a user namespace with a single id.
 	privileged bool
+	// quiet keeps progress from being shown.
+	quiet bool
 }
 
 // usageError is a mistake in the command line.
@@ -116,6 +129,9 @@ func fail(s Streams, err error) int {
 	case errors.As(err, &usage):
 		return exitUsage
 	case errors.As(err, &coded):
+		if _, own := coded.(*launcher.ChildError); own { // its code is that of a start
+			return exitFailure
+		}
 		return coded.ExitCode()
 	}
 	return exitFailure
@@ -155,7 +171,11 @@ func (s *session) catalog(store *rootfs.Store) (*catalog.Catalog, error) {
 	if err != nil {
 		return nil, err
 	}
-	images, err := s.stores(store)
+	conf, settings, err := s.settings()
+	if err != nil {
+		return nil, err
+	}
+	images, err := rootfs.OpenSet(store, conf.AdditionalStores)
 	if err != nil {
 		return nil, err
 	}
@@ -164,8 +184,9 @@ func (s *session) catalog(store *rootfs.Store) (*catalog.Catalog, error) {
 		Dir: dir, Searched: searched, Launcher: link,
 		Ledger: store.LedgerDir(), Plans: store.PlansDir(),
 		Compiler: &compile.Compiler{
-			Store: store, Images: images, Settings: s.settingsFiles(), Searched: searched, HostRoot: "/", Launcher: link, Caller: s.caller(), Own: s.own(store),
-			Protect: s.protected(dir),
+			Store: store, Images: images, Settings: settings, Defaults: conf.Defaults, Searched: searched, HostRoot: "/", Policy: policy.File, Launcher: link, Caller: s.caller(), Own: s.own(store),
+			Protect:  s.protected(dir),
+			Progress: s.progress(),
 		},
 	}, nil
 }
@@ -173,10 +194,22 @@ func (s *session) catalog(store *rootfs.Store) (*catalog.Catalog, error) {
 // protected are the directories, beside the store, that decide what starts.
 func (s *session) protected(registrations string) []string {
 	out := []string{registrations}
-	for _, file := range s.settingsFiles() {
+	for _, file := range plan.SettingsFiles(s.getenv) {
 		out = append(out, filepath.Dir(file))
 	}
 	return out
+}
+
+// progress tells people at a terminal what they wait for; scripts get silence.
+func (s *session) progress() func(string) {
+	f, ok := s.Err.(*os.File)
+	if !ok {
+		return nil
+	}
+	if _, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS); err != nil {
+		return nil
+	}
+	return func(text string) { fmt.Fprintf(f, "flake-ctl: %s\n", text) }
 }
 
 // registrations is the directory that the caller registers in.

@@ -53,8 +53,12 @@ func TestUsage(t *testing.T) {
 		"remove nothing":          {[]string{"remove"}, 2, "either flakes or --container"},
 		"remove both":             {[]string{"remove", "a", "--container", "b"}, 2, "either flakes or --container"},
 		"force without container": {[]string{"remove", "a", "--force"}, 2, "--force goes with --container"},
-		"later: resume":           {[]string{"register", "--container", "x", "--app", "/x", "--resume"}, 1, "--resume is not supported"},
 		"unknown image":           {[]string{"register", "--container", "x", "--app", "/x"}, 1, "not in the store"},
+		"import two directories":  {[]string{"import", "/a", "/b"}, 2, "one directory"},
+		"undo a dry run":          {[]string{"import", "--undo", "--dry-run"}, 2, "--undo goes with"},
+		"import as csv":           {[]string{"import", "--format", "csv"}, 2, "--format"},
+		"import what is not":      {[]string{"import", "/no/such"}, 1, "no directory /no/such"},
+		"undo what was not":       {[]string{"import", "--undo", "x"}, 1, "was not imported"},
 		"remove unknown":          {[]string{"remove", "x"}, 1, "no flake named"},
 		"remove unknown image":    {[]string{"remove", "--container", "x"}, 1, "not in the store"},
 		"old spelling of remove":  {[]string{"podman", "remove", "--app", "/usr/bin/x"}, 1, "no flake named"},
@@ -74,7 +78,7 @@ func TestUsage(t *testing.T) {
 }
 
 func TestHelpHasAnExampleForEachCommand(t *testing.T) {
-	for _, cmd := range []string{"pull", "load", "register", "list", "images", "remove", "gc"} {
+	for _, cmd := range []string{"pull", "load", "register", "list", "images", "remove", "gc", "import"} {
 		code, out, errs := call(t, cmd, "--help")
 		if code != 0 || errs != "" || !strings.Contains(out, "flake-ctl "+cmd) || !strings.Contains(out, "Example") {
 			t.Errorf("%s: %d, %q, %q", cmd, code, out, errs)
@@ -120,6 +124,26 @@ func TestEmptyStoreIsNoError(t *testing.T) {
 		if code, out, errs := call(t, "images", "--format", format); code != 0 || out != want || errs != "" {
 			t.Errorf("%s: %d, %q, %q", format, code, out, errs)
 		}
+	}
+}
+
+func TestImportThatIsDryMakesNoStore(t *testing.T) {
+	dir := t.TempDir()
+	root, link := filepath.Join(dir, "root"), filepath.Join(dir, "x")
+	t.Setenv("FLAKES_ROOT", root)
+	err := os.WriteFile(filepath.Join(dir, "x.yaml"), []byte("container: {name: none, target_app_path: /t, host_app_path: "+link+"}\n"), 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, out, errs := call(t, "import", "--dry-run", "--format", "json", dir)
+	if code != 1 || !strings.Contains(out, `"state": "cannot"`) || !strings.Contains(errs, "can't import x") {
+		t.Errorf("%d, %q, %q", code, out, errs)
+	}
+	if _, err := os.Lstat(root); err == nil {
+		t.Error("a store was made")
+	}
+	if code, out, errs = call(t, "import", "--format", "json", t.TempDir()); code != 0 || !strings.Contains(out, `"flakes": []`) {
+		t.Errorf("nothing to import: %d, %q, %q", code, out, errs)
 	}
 }
 

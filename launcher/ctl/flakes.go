@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
 
-	"github.com/flake-launcher/flake-launcher/launcher"
+	"github.com/flake-launcher/flake-launcher/hostlink"
 	"github.com/flake-launcher/flake-launcher/launcher/catalog"
 	"github.com/flake-launcher/flake-launcher/launcher/flake"
 	"github.com/flake-launcher/flake-launcher/launcher/option"
@@ -26,10 +28,12 @@ type registerCmd struct {
 	Pull      bool     `help:"Pull images that are not stored."`
 	Info      bool     `help:"Print what the image says about itself (/NAME.yaml) and register nothing."`
 
+	Export bool `help:"Put the man pages and completions that the image has for the command on the host too; remove takes them away. Completions are code that your shell runs."`
+
 	CheckHostDependencies bool `aliases:"check_host_dependencies" help:"Link the host files that the image asks for though it has no base."`
 
-	Resume bool `hidden:""`
-	Attach bool `hidden:""`
+	Resume bool `help:"Keep the container: further calls run in it, and what they write stays (see reset)."`
+	Attach bool `help:"Keep the container and its app in a terminal of its own: a further call comes back to it."`
 
 	option.Common
 }
@@ -38,19 +42,10 @@ func (registerCmd) Help() string {
 	return `Example:
 
   flake-ctl register --container aws --base basepython --app /usr/local/bin/aws --target /usr/bin/aws
-  flake-ctl register --container alpine --app /usr/local/bin/alpine-sh --target / --pull`
-}
+  flake-ctl register --container alpine --app /usr/local/bin/alpine-sh --target / --pull
+  flake-ctl register --container joe --app /usr/local/bin/joe --opt "--volume %HOME:%HOME" --opt "--net host"
 
-// laterOption refuses what a later version builds.
-func (c *registerCmd) laterOption() error {
-	for flag, given := range map[string]bool{
-		"--resume": c.Resume, "--attach": c.Attach,
-	} {
-		if given {
-			return &launcher.LaterError{Option: flag}
-		}
-	}
-	return nil
+--opt takes the options of podman create that flake-pilot's registrations have; the README has a table of them.`
 }
 
 func (c *registerCmd) flake() *flake.Flake {
@@ -63,14 +58,15 @@ func (c *registerCmd) flake() *flake.Flake {
 		Name: c.Container, BaseContainer: c.Base, Layers: c.Layer, HostAppPath: c.App, TargetAppPath: target,
 		CheckHostDependencies: c.CheckHostDependencies,
 	}
+	f.Container.Runtime.Resume, f.Container.Runtime.Attach = c.Resume, c.Attach
 	describe(c.Common, f)
 	return f
 }
 
 // Run registers, or with --info prints.
 func (c *registerCmd) Run(ctx context.Context, s *session) error {
-	if err := c.laterOption(); err != nil {
-		return err
+	if c.Resume && c.Attach {
+		return usageError{errors.New("--resume and --attach exclude each other")}
 	}
 	if len(c.Layer) > 0 && c.Base == "" {
 		return usageError{errors.New("--layer needs a --base")}
@@ -104,11 +100,14 @@ func (c *registerCmd) Run(ctx context.Context, s *session) error {
 	if f.Container.HostAppPath, err = filepath.Abs(c.App); err != nil || !filepath.IsAbs(c.App) {
 		return &catalog.PathError{Path: c.App, Reason: "not an absolute path", Fix: "give the full path of the command on the host"}
 	}
-	res, err := cat.Register(ctx, f, c.Force)
+	res, err := cat.Register(ctx, f, catalog.Options{Force: c.Force, Export: c.Export})
 	if err != nil {
 		return err
 	}
-	s.registered(f, res)
+	s.registered(f, res.Result)
+	if c.Export {
+		s.exported(res.Exported)
+	}
 	return nil
 }
 
@@ -123,6 +122,17 @@ func (s *session) registered(f *flake.Flake, res *compile.Result) {
 	if len(h.Linked)+len(h.Skipped) > 0 {
 		fmt.Fprintf(s.Err, "host files: %d linked, %d left out (noise, or not on this host)\n", len(h.Linked), len(h.Skipped))
 	}
+	if gone := h.MissingPackages(); len(gone) > 0 {
+		fmt.Fprintf(s.Err, "warning: the host lacks packages that were asked for: %s\n", strings.Join(gone, ", "))
+	}
+	if text := h.Libraries.Warning(); text != "" {
+		fmt.Fprintf(s.Err, "warning: %s\n", text)
+	}
+	if n := h.Count(hostlink.CausePolicy); n > 0 {
+		first := slices.IndexFunc(h.Skipped, func(k hostlink.Skip) bool { return k.Cause == hostlink.CausePolicy })
+		fmt.Fprintf(s.Err, "warning: %d files are refused by the policy, for example %s: flake-ctl explain %s says why\n",
+			n, printable("/"+h.Skipped[first].Path), filepath.Base(f.Container.HostAppPath))
+	}
 	if n := len(h.Unreadable); n > 0 {
 		fmt.Fprintf(s.Err, "warning: %d files of the host are not yours to read, nor the app's: for example %s\n", n, h.Unreadable[0])
 	}
@@ -130,6 +140,14 @@ func (s *session) registered(f *flake.Flake, res *compile.Result) {
 		d := h.Dangling[0]
 		fmt.Fprintf(s.Err, "warning: %d links of the host lead to files that the app's root lacks, for example %s to %s\n", n, d.Path, d.Missing)
 	}
+}
+
+func (s *session) exported(files []string) {
+	if len(files) == 0 {
+		fmt.Fprintln(s.Err, "warning: nothing to export: the image has no man page and no completion for this command")
+		return
+	}
+	fmt.Fprintf(s.Err, "exported: %d files, for example %s\n", len(files), files[0])
 }
 
 // fetch gets a missing image as flake-ctl pull would.

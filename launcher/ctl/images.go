@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/flake-launcher/flake-launcher/launcher/catalog"
+	"github.com/flake-launcher/flake-launcher/launcher/instance"
 	"github.com/flake-launcher/flake-launcher/rootfs"
 	"github.com/flake-launcher/flake-launcher/rootfs/gc"
 	"github.com/flake-launcher/flake-launcher/rootfs/pull"
@@ -66,7 +69,11 @@ func (c loadCmd) Run(ctx context.Context, s *session) error {
 
 // watched runs a pull with its progress on stderr.
 func (s *session) watched(stall time.Duration, pulled func(pull.Options) (*rootfs.Image, error)) (*rootfs.Image, error) {
-	p := pull.NewProgress(s.Err)
+	shown := s.Err
+	if s.quiet {
+		shown = io.Discard
+	}
+	p := pull.NewProgress(shown)
 	defer p.Close()
 	return pulled(pull.Options{Progress: p, Stall: stall})
 }
@@ -173,7 +180,7 @@ func (c gcCmd) Run(ctx context.Context, s *session) error {
 	return s.collect(ctx, store, cat, c.DryRun)
 }
 
-// roots are the digests that registrations need, for the collector.
+// roots are what registrations and plans need, for the collector.
 func roots(cat *catalog.Catalog) (gc.Roots, error) {
 	pins, err := cat.Pins()
 	if err != nil {
@@ -183,10 +190,38 @@ func roots(cat *catalog.Catalog) (gc.Roots, error) {
 	for d, flakes := range pins {
 		out.Flakes[digest.Digest(d)] = flakes
 	}
+	includes, err := cat.Includes()
+	if err != nil {
+		return gc.Roots{}, err
+	}
+	out.Layers = includes.Needed
+	// What was written over images is of no use without them, whether it runs or not.
+	kept, err := instance.List(cat.Compiler.Store.Root())
+	if err != nil {
+		return gc.Roots{}, err
+	}
+	for _, e := range kept {
+		if e.Err != nil && e.Config == nil {
+			return gc.Roots{}, fmt.Errorf("read what kept instance %s needs: %w", e.Name, e.Err)
+		}
+		if e.Config == nil {
+			continue
+		}
+		for _, d := range e.Config.Digests {
+			// Under the flake's name where that pins it anyway.
+			if d := digest.Digest(d); !slices.Contains(out.Flakes[d], e.Flake) {
+				out.Flakes[d] = append(out.Flakes[d], e.Name.String())
+			}
+		}
+	}
 	return out, nil
 }
 
 func (s *session) collect(ctx context.Context, store *rootfs.Store, cat *catalog.Catalog, dry bool) error {
+	// First, since they keep images.
+	if err := s.sweepInstances(store, dry); err != nil {
+		return err
+	}
 	pinned, err := roots(cat)
 	if err != nil {
 		return err

@@ -8,6 +8,8 @@ type podmanCmd struct {
 	Load     podmanLoadCmd   `cmd:"" help:"Like load."`
 	Register registerCmd     `cmd:"" help:"Like register."`
 	Remove   podmanRemoveCmd `cmd:"" help:"Like remove."`
+	Show     showCmd         `cmd:"" help:"Like show."`
+	Reset    podmanResetCmd  `cmd:"" help:"Like reset."`
 }
 
 // podmanPullCmd takes --uri instead of an argument.

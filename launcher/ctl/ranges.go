@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 
 	"github.com/flake-launcher/flake-launcher/launcher"
@@ -20,25 +22,37 @@ import (
 // caller: it makes a user namespace with his range of ids, and runs once more inside (decisions/0005 of rootfs).
 type rangesCmd struct {
 	Store  string   `required:""`
-	Range  string   // JSON of a plan.Range; without it this is the one inside
-	Verb   string   `arg:"" enum:"make,sweep"`
+	Range  string   // JSON of a plan.Range
+	Inside bool     // this is the one in the namespace
+	Verb   string   `arg:"" enum:"make,sweep,temp"`
 	Layers []string `arg:"" optional:""`
 }
 
-// Run enters the namespace, or does the work there.
+// Run enters the namespace, or does the work there. Without a range it looks for the caller's: so a launcher calls it.
 func (c rangesCmd) Run(ctx context.Context, s *session) error {
-	if c.Range != "" {
+	if !c.Inside && c.Range != "" {
 		return c.enter()
 	}
 	store, err := rootfs.Open(c.Store)
 	if err != nil {
 		return err
 	}
-	if c.Verb == "sweep" {
-		removed, err := store.SweepRanges(ctx)
-		for _, id := range removed {
-			fmt.Fprintf(s.Out, "deleted layer %s with its owners\n", id[:12])
+	if !c.Inside {
+		cat, err := s.catalog(store)
+		if err != nil {
+			return err
 		}
+		r, err := cat.Compiler.Range()
+		if err != nil {
+			return err
+		}
+		return s.ranges(ctx, store.Root(), r, c.Verb, c.Layers...)
+	}
+	switch c.Verb {
+	case "sweep":
+		return s.sweepInside(ctx, store)
+	case "temp":
+		_, err := store.SweepRangeTemp()
 		return err
 	}
 	for _, id := range c.Layers {
@@ -47,6 +61,55 @@ func (c rangesCmd) Run(ctx context.Context, s *session) error {
 		}
 	}
 	return nil
+}
+
+// sweepInside removes all that nothing needs, and tells it.
+func (s *session) sweepInside(ctx context.Context, store *rootfs.Store) error {
+	removed, err := store.SweepRanges(ctx)
+	for _, id := range removed {
+		fmt.Fprintf(s.Out, "deleted layer %s with its owners\n", id[:12])
+	}
+	if err != nil {
+		return beyond(err)
+	}
+	used, err := store.StrayRanges()
+	if err != nil {
+		return err
+	}
+	for _, id := range used {
+		fmt.Fprintf(s.Out, "kept layer %s with its owners: a running flake uses it\n", id[:12])
+	}
+	stale, err := store.StaleRangeTemp()
+	if err != nil {
+		return err
+	}
+	if _, err := store.SweepRangeTemp(); err != nil {
+		return beyond(err)
+	}
+	for _, path := range stale {
+		fmt.Fprintf(s.Out, "deleted unfinished work %s\n", filepath.Base(path))
+	}
+	return nil
+}
+
+// BeyondRangeError says that files have owners whom the caller's range of ids does not have, any more.
+type BeyondRangeError struct{ Err error }
+
+func (e *BeyondRangeError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the cause.
+func (e *BeyondRangeError) Unwrap() error { return e.Err }
+
+// Remedy implements the CLI's second line.
+func (e *BeyondRangeError) Remedy() string {
+	return "have the lines in /etc/subuid and /etc/subgid back with which it was made, or have root remove it"
+}
+
+func beyond(err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return &BeyondRangeError{err}
+	}
+	return err
 }
 
 func (c rangesCmd) enter() error {
@@ -65,7 +128,7 @@ func (c rangesCmd) enter() error {
 	for _, m := range in.GIDs {
 		r.GIDs = append(r.GIDs, nsexec.IDMap(m))
 	}
-	args := append([]string{self, "ranges", "--store", c.Store, c.Verb}, c.Layers...)
+	args := append([]string{self, "ranges", "--store", c.Store, "--inside", c.Verb}, c.Layers...)
 	return r.Exec("flake-ctl", self, args, os.Environ())
 }
 
@@ -98,31 +161,43 @@ func (s *session) own(store *rootfs.Store) func(context.Context, *plan.Range, []
 		return nil
 	}
 	return func(ctx context.Context, r *plan.Range, layers []string) error {
-		fmt.Fprintf(s.Err, "giving %d layers the owners that their images name\n", len(layers))
+		if tell := s.progress(); tell != nil {
+			tell(fmt.Sprintf("giving %d layers the owners that their images name", len(layers)))
+		}
 		return s.ranges(ctx, store.Root(), r, "make", layers...)
 	}
 }
 
-// sweepRanges removes the layers with owners that nothing needs any more, if there are any.
+// sweepRanges removes the layers with owners that nothing needs any more, and what crashed work left beside them.
 func (s *session) sweepRanges(ctx context.Context, store *rootfs.Store, c *compile.Compiler, dry bool) error {
 	if !store.HasRanges() {
 		return nil
 	}
+	stray, err := store.StrayRanges()
+	if err != nil {
+		return err
+	}
+	stale, err := store.StaleRangeTemp()
+	if err != nil {
+		return err
+	}
 	if dry {
-		stray, err := store.StrayRanges()
 		for _, id := range stray {
 			fmt.Fprintf(s.Out, "would delete layer %s with its owners\n", id[:12])
 		}
-		return err
+		for _, path := range stale {
+			fmt.Fprintf(s.Out, "would delete unfinished work %s\n", filepath.Base(path))
+		}
+		return nil
+	}
+	if len(stray)+len(stale) == 0 {
+		return nil
 	}
 	r, err := c.Range()
-	if err == nil {
-		return s.ranges(ctx, store.Root(), r, "sweep")
+	if err != nil {
+		fmt.Fprintf(s.Err, "flake-ctl: warning: %d layers with owners and %d pieces of unfinished work stay: %s\n",
+			len(stray), len(stale), strings.TrimPrefix(err.Error(), `flake "gc": `))
+		return nil
 	}
-	stray, strayErr := store.StrayRanges()
-	if strayErr != nil || len(stray) == 0 {
-		return strayErr
-	}
-	fmt.Fprintf(s.Err, "flake-ctl: warning: %d layers with owners stay: %s\n", len(stray), strings.TrimPrefix(err.Error(), `flake "gc": `))
-	return nil
+	return s.ranges(ctx, store.Root(), r, "sweep")
 }

@@ -61,7 +61,7 @@ func (c selftestCmd) Run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	rows, err := c.compare(ctx, cat, store)
+	rows, err := c.compare(ctx, s, cat, store)
 	if err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func (c selftestCmd) Run(ctx context.Context, s *session) error {
 }
 
 // compare makes the derived plan, and takes it away again.
-func (c selftestCmd) compare(ctx context.Context, cat *catalog.Catalog, store *rootfs.Store) (_ []selftest.Row, err error) {
+func (c selftestCmd) compare(ctx context.Context, s *session, cat *catalog.Catalog, store *rootfs.Store) (_ []selftest.Row, err error) {
 	name := filepath.Base(c.App)
 	own, profile, err := planOf(ctx, cat, name)
 	if err != nil {
@@ -97,7 +97,7 @@ func (c selftestCmd) compare(ctx context.Context, cat *catalog.Catalog, store *r
 		return nil, err
 	}
 	derived := "selftest-" + strconv.Itoa(os.Getpid())
-	file := filepath.Join(store.PlansDir(), plan.FileName(derived))
+	file := filepath.Join(store.PlansDir(), plan.FileName(derived, s.getenv("HOME")))
 	if err := selftest.Derive(own, name, probe).Write(file); err != nil {
 		return nil, err
 	}

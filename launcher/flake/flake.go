@@ -19,7 +19,7 @@ type Flake struct {
 	PreserveFDs bool `yaml:"preserve_fds,omitempty"`
 	// Workdir is where the app starts; "" is where the caller is, or the image's WorkingDir, as the profile says.
 	Workdir string `yaml:"workdir,omitempty"`
-	// Entrypoint replaces that of the images, which Cmd then no longer follows.
+	// Entrypoint replaces that of the images, which Cmd then no longer follows; the flake's own command does.
 	Entrypoint []string `yaml:"entrypoint,omitempty"`
 
 	User     string `yaml:"user,omitempty"`
@@ -94,14 +94,19 @@ type Include struct {
 	Path []string `yaml:"path,omitempty"`
 }
 
-// HostFiles tunes which files of the removed manifests are linked. Keep and Drop are patterns: path.Match for
-// each component, ** for any number of them.
+// HostFiles tunes which files of the host are linked. Keep and Drop are patterns: path.Match for each component, ** for
+// any number of them. IgnoreMissing does without packages that the host lacks. Deps is how far the needs of HostSystem
+// are followed: "files", "libs" (also when empty) or "packages".
 type HostFiles struct {
 	Keep          []string `yaml:"keep,omitempty"`
 	Drop          []string `yaml:"drop,omitempty"`
 	FollowLinks   *bool    `yaml:"follow_links,omitempty"`
 	IgnoreMissing bool     `yaml:"ignore_missing,omitempty"`
-	Freshness     string   `yaml:"freshness,omitempty"`
+	Deps          string   `yaml:"deps,omitempty"`
+	// Freshness is "default" (also when empty) or "strict": whether a change of size or mode in place is looked for, too.
+	Freshness string `yaml:"freshness,omitempty"`
+	// Strategy is "bind" or "layer"; "" leaves it to the planner.
+	Strategy string `yaml:"strategy,omitempty"`
 }
 
 // Env is the flake's policy for the environment: patterns (NAME, NAME*, *NAME) that are passed, or kept out, beside what
@@ -110,6 +115,8 @@ type Env struct {
 	Allow []string          `yaml:"allow,omitempty"`
 	Deny  []string          `yaml:"deny,omitempty"`
 	Set   map[string]string `yaml:"set,omitempty"`
+	// Files are files of the host with a NAME=VALUE on each line, or a NAME to take the caller's; Set wins over them.
+	Files []string `yaml:"files,omitempty"`
 }
 
 // Mount is one more mount.
@@ -121,9 +128,12 @@ type Mount struct {
 	// ReadOnly is for binds; Optional leaves out a bind whose source is missing.
 	ReadOnly bool `yaml:"read_only,omitempty"`
 	Optional bool `yaml:"optional,omitempty"`
-	// Size and Mode are a tmpfs's.
-	Size string `yaml:"size,omitempty"`
-	Mode string `yaml:"mode,omitempty"`
+	// Devices lets device nodes in a bind work.
+	Devices bool `yaml:"devices,omitempty"`
+	// Size, Mode and NoExec are a tmpfs's.
+	Size   string `yaml:"size,omitempty"`
+	Mode   string `yaml:"mode,omitempty"`
+	NoExec bool   `yaml:"noexec,omitempty"`
 }
 
 // Namespaces says which of them are the host's: each is "host" or "private" (also when empty).

@@ -77,6 +77,7 @@ func TestParseMergesDeeply(t *testing.T) {
 		"a.d/20.yaml":  "container:\n  layers: [l3]\n  digests: {b: d2}\n",
 		"a.d/10.yaml":  "container:\n  layers: [zz]\n  target_app_path: /t\ninclude:\n  path: [/p]\n",
 		"a.d/.30.yaml": "container: {name: hidden}\n", "a.d/readme": "no yaml: [",
+		"a.d/40.yaml": "engine: direct\n",
 	})
 	got, files, err := Parse(filepath.Join(dir, "a.yaml"))
 	if err != nil {
@@ -87,12 +88,12 @@ func TestParseMergesDeeply(t *testing.T) {
 			Name: "x", HostAppPath: "/usr/bin/a", BaseContainer: "b", Layers: []string{"l3"}, TargetAppPath: "/t",
 			Digests: map[string]string{"x": "d1", "b": "d2"}, Runtime: Runtime{RunAs: "root"},
 		},
-		Include: Include{Path: []string{"/p"}},
+		Include: Include{Path: []string{"/p"}}, Engine: "direct",
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}
-	if len(files) != 4 {
+	if len(files) != 5 {
 		t.Errorf("files read: %q", files)
 	}
 }
@@ -119,8 +120,8 @@ container:
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !f.OwnEntrypoint() || f.Unsupported() != "container.runtime.podman" {
-		t.Errorf("got %+v, unsupported %q", f, f.Unsupported())
+	if !f.OwnEntrypoint() {
+		t.Errorf("got %+v", f)
 	}
 }
 
@@ -131,6 +132,8 @@ func TestFindFirstDirectoryWins(t *testing.T) {
 		"s/python3.11.yaml": "container: {name: system}\n",
 		"u/fc.yaml":         "vm: {name: x}\n",
 		"s/fc.yaml":         "container: {name: c}\n",
+
+		"s/container-flake.yaml": "container: {name: name}\n",
 	})
 	dirs := []string{filepath.Join(dir, "missing"), filepath.Join(dir, "u"), filepath.Join(dir, "s")}
 	for name, want := range map[string]string{"python3.11": "u/python3.11.yaml", "fc": "s/fc.yaml"} {
@@ -139,7 +142,7 @@ func TestFindFirstDirectoryWins(t *testing.T) {
 			t.Errorf("%s: got %q, %v", name, got, err)
 		}
 	}
-	for _, bad := range []string{"", ".", "..", "a/b", "../s/fc", ".hidden", strings.Repeat("x", 300)} {
+	for _, bad := range []string{"", ".", "..", "a/b", "../s/fc", "container-flake", ".hidden", strings.Repeat("x", 300)} {
 		if _, err := Find(dirs, bad); err == nil {
 			t.Errorf("name %q was accepted", bad)
 		}

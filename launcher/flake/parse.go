@@ -32,11 +32,12 @@ type refusal struct{ cause, fix string }
 func (r *refusal) Error() string  { return r.cause }
 func (r *refusal) Remedy() string { return r.fix }
 
-// SyntaxError is a mistake in a registration, with the place the user has to look at.
+// SyntaxError is a mistake in a registration or in settings, with the place the user has to look at.
 type SyntaxError struct {
 	File string
 	Line int // 0 when the mistake belongs to the whole file
 	Msg  string
+	Fix  string // what to do about it, where that is more than to correct the file
 }
 
 func (e *SyntaxError) Error() string {
@@ -48,6 +49,9 @@ func (e *SyntaxError) Error() string {
 
 // Remedy implements the CLI's second line.
 func (e *SyntaxError) Remedy() string {
+	if e.Fix != "" {
+		return e.Fix
+	}
 	return "correct the file, or register the flake again with --force"
 }
 
@@ -115,7 +119,7 @@ func readNode(file string) (*yaml.Node, error) {
 	if top.Kind != yaml.MappingNode {
 		return nil, &SyntaxError{File: file, Line: top.Line, Msg: "a mapping is wanted here"}
 	}
-	if lookup(top, "vm") != nil || lookup(top, "container") == nil && lookup(top, "engine") != nil {
+	if lookup(top, "vm") != nil || lookup(top, "container") == nil && otherEngine(lookup(top, "engine")) {
 		return nil, fmt.Errorf("%s: %w", file, ErrNotContainer)
 	}
 	dec := yaml.NewDecoder(bytes.NewReader(b))
@@ -128,6 +132,11 @@ func readNode(file string) (*yaml.Node, error) {
 		return nil, &SyntaxError{File: file, Msg: "more than one YAML document"}
 	}
 	return top, nil
+}
+
+// otherEngine reports whether the key names an engine that is none of ours, as a drop-in may well do.
+func otherEngine(n *yaml.Node) bool {
+	return n != nil && n.Value != "direct" && n.Value != "libcontainer"
 }
 
 // ReadOwned reads a small regular file that nobody but root and the caller can have written; ErrPlanted otherwise.

@@ -1,6 +1,7 @@
 package flake
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -13,8 +14,14 @@ import (
 // MaxName is the longest flake name: it is one component of a path, with ".yaml" behind it.
 const MaxName = 200
 
+// template is the name of flake-pilot's pattern for new registrations, which lies among them in /etc/flakes.
+const template = "container-flake"
+
 // CheckName refuses a flake name that could not be one component of a path.
 func CheckName(name string) error {
+	if name == template {
+		return fmt.Errorf("flake name %q: flake-pilot's template has it", name)
+	}
 	if name == "" || name == "." || name == ".." || len(name) > MaxName || strings.ContainsAny(name, "/\x00\n") || strings.HasPrefix(name, ".") {
 		return fmt.Errorf("flake name %q: not a plain file name of at most %d characters", name, MaxName)
 	}
@@ -50,20 +57,8 @@ func (f *Flake) validate(file string, top *yaml.Node) error {
 	default:
 		return fail(fmt.Sprintf("container.runtime.runas is %q; only root is known, leave it out for the caller", c.Runtime.RunAs), "container", "runtime", "runas")
 	}
-	switch f.Writable {
-	case "", "tmpfs", "disk", "none":
-	default:
-		return fail(fmt.Sprintf("writable is %q, not tmpfs, disk or none", f.Writable), "writable")
-	}
-	switch f.Engine {
-	case "", "direct", "libcontainer":
-	default:
-		return fail(fmt.Sprintf("engine is %q, not direct or libcontainer", f.Engine), "engine")
-	}
-	switch f.IDs {
-	case "", "single", "range":
-	default:
-		return fail(fmt.Sprintf("ids is %q, not single or range", f.IDs), "ids")
+	if key, msg := (Defaults{Writable: f.Writable, Engine: f.Engine, IDs: f.IDs}).wrong(); key != "" {
+		return fail(msg, key)
 	}
 	switch f.Profile {
 	case "", "native", "project", "isolated":
@@ -75,48 +70,59 @@ func (f *Flake) validate(file string, top *yaml.Node) error {
 	default:
 		return fail(fmt.Sprintf("network is %q, not host or none", f.Network), "network")
 	}
-	if f.Workdir != "" && !path.IsAbs(f.Workdir) {
-		return fail("workdir must be absolute", "workdir")
+	switch f.HostFiles.Deps {
+	case "", "files", "libs", "packages":
+	default:
+		return fail(fmt.Sprintf("host_files.deps is %q, not files, libs or packages", f.HostFiles.Deps), "host_files", "deps")
 	}
-	return nil
-}
-
-// Unsupported names the first key of the flake whose feature this version does not have yet, so that it is
-// refused and never ignored; "" when there is none.
-func (f *Flake) Unsupported() string {
-	for _, k := range []struct {
-		key   string
-		given bool
-	}{
-		{"container.runtime.resume", f.Container.Runtime.Resume},
-		{"container.runtime.attach", f.Container.Runtime.Attach},
-		{"container.runtime.podman", len(f.Container.Runtime.Podman) > 0},
-		{"include.tar", len(f.Include.Tar) > 0},
-		{"include.path", len(f.Include.Path) > 0},
-		{"hostsystem", len(f.HostSystem) > 0},
-		{"host_files.ignore_missing", f.HostFiles.IgnoreMissing},
-		{"host_files.follow_links", f.HostFiles.FollowLinks != nil},
-		{"host_files.freshness", f.HostFiles.Freshness != ""},
-		{"entrypoint", len(f.Entrypoint) > 0},
-		{"mounts", len(f.Mounts) > 0},
-		{"devices", len(f.Devices) > 0},
-		{"hostname", f.Hostname != ""},
-		{"namespaces", f.Namespaces != Namespaces{}},
-		{"capabilities", len(f.Capabilities.Add)+len(f.Capabilities.Drop) > 0},
-		{"security", f.Security.NewPrivileges || f.Security.Seccomp != "" || len(f.Security.Mask)+len(f.Security.Unmask) > 0},
-		{"privileged", f.Privileged},
-		{"groups", len(f.Groups) > 0},
-		{"ulimits", len(f.Ulimits) > 0},
-		{"limits", f.Limits != Limits{}},
-		{"shm_size", f.ShmSize != ""},
-		{"writable_size", f.WritableSize != ""},
-		{"pilot_arguments", f.PilotArguments},
-	} {
-		if k.given {
-			return k.key
+	for _, name := range f.HostSystem {
+		if !isPackage(name) {
+			return fail(fmt.Sprintf("hostsystem: %q is no name of a package", name), "hostsystem")
 		}
 	}
-	return ""
+	switch f.HostFiles.Freshness {
+	case "", "default", "strict":
+	default:
+		return fail(fmt.Sprintf("host_files.freshness is %q, not default or strict", f.HostFiles.Freshness), "host_files", "freshness")
+	}
+	switch f.HostFiles.Strategy {
+	case "", "bind", "layer":
+	default:
+		return fail(fmt.Sprintf("host_files.strategy is %q, not bind or layer", f.HostFiles.Strategy), "host_files", "strategy")
+	}
+	for key, paths := range map[string][]string{"tar": f.Include.Tar, "path": f.Include.Path} {
+		for _, p := range paths {
+			if !path.IsAbs(p) {
+				return fail(fmt.Sprintf("include.%s: %q is not an absolute path", key, p), "include", key)
+			}
+		}
+	}
+	return f.validateOptions(fail)
+}
+
+// validateOptions is about podman's options and the keys that they stand for.
+func (f *Flake) validateOptions(fail func(msg string, keys ...string) error) error {
+	_, err := Effective(f)
+	var ke *KeyError
+	if !errors.As(err, &ke) {
+		return err
+	}
+	keys := strings.Split(ke.Key, ".")
+	if strings.HasPrefix(ke.Key, "option ") {
+		keys = []string{"container", "runtime", "podman"}
+	}
+	err = fail(ke.Error(), keys...)
+	var se *SyntaxError
+	if errors.As(err, &se) {
+		se.Fix = ke.Fix
+	}
+	return err
+}
+
+// isPackage takes what names of packages are made of, an architecture behind a colon or a dot included.
+func isPackage(name string) bool {
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
+	return name != "" && len(name) < 256 && strings.Trim(name, letters+"+-.:") == "" && strings.Trim(name[:1], letters) == "" && !strings.Contains(name, "..")
 }
 
 // planted reports whether somebody other than root and the caller may have written the file.

@@ -20,6 +20,9 @@ type Check struct {
 	Ctime int64
 }
 
+// Never is a check that no start finds to hold: its plan is right now and here, and not for later.
+var Never = Check{}
+
 // NewCheck takes the fingerprint of path as it is now, following symlinks: a registration may well be a link
 // into a managed tree. It never fails: what can't be read counts as absent, and as changed once it can.
 func NewCheck(path string) Check {
@@ -57,6 +60,19 @@ func DefaultWritable(kernel string) string {
 		return WritableDisk
 	}
 	return WritableTmpfs
+}
+
+// Follows reports whether the plan was made by the settings in these files, whose fingerprints come first.
+func (p *Plan) Follows(settings []string) bool {
+	if len(p.Checks) < len(settings) {
+		return false
+	}
+	for i, file := range settings {
+		if p.Checks[i].Path != file {
+			return false
+		}
+	}
+	return true
 }
 
 // Fresh reports whether the plan was compiled by this build on this kernel and every check of it holds; if not,

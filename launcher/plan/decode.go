@@ -72,10 +72,17 @@ func (d *decoder) node() Node {
 }
 func (d *decoder) link() Link { return Link{Source: d.str(), Target: d.str(), Kind: d.str()} }
 func (d *decoder) bind() Bind {
-	return Bind{Source: d.str(), Target: d.str(), ReadOnly: d.bool(), Optional: d.bool(), Devices: d.bool()}
+	return Bind{Source: d.str(), Target: d.str(), ReadOnly: d.bool(), Optional: d.bool(), Devices: d.bool(), Tmpfs: d.str(), NoExec: d.bool()}
 }
 func (d *decoder) copied() Copy { return Copy{Source: d.str(), Target: d.str(), Mode: d.u32()} }
 func (d *decoder) idMap() IDMap { return IDMap{d.u32(), d.u32(), d.u32()} }
+
+func (d *decoder) hostLayer() *HostLayer {
+	if !d.bool() {
+		return nil
+	}
+	return &HostLayer{Dir: d.str(), Data: d.strs(), Trusted: d.bool()}
+}
 
 func (d *decoder) idRange() *Range {
 	if !d.bool() {
@@ -103,8 +110,8 @@ func Decode(b []byte) (*Plan, error) {
 	d := &decoder{s: string(body)}
 	p := &Plan{
 		Build: d.str(), Kernel: d.str(), Name: d.str(), Searched: d.strs(), Digests: d.strs(), Checks: items(d, d.check), Sudo: d.bool(), Lower: d.strs(),
-		Writable: d.str(), Store: d.str(), Seed: items(d, d.node), Links: items(d, d.link),
-		Entrypoint: d.strs(), Cmd: d.strs(), Env: d.strs(), Pass: d.strs(), Deny: d.strs(), Set: d.strs(), Cwd: d.str(),
+		Writable: d.str(), Store: d.str(), Seed: items(d, d.node), HostLayer: d.hostLayer(), Links: items(d, d.link),
+		Entrypoint: d.strs(), Cmd: d.strs(), Env: d.strs(), Pass: d.strs(), Deny: d.strs(), Set: d.strs(), Cwd: d.str(), CwdVars: d.bool(),
 		UID: d.u32(), GID: d.u32(), Groups: items(d, d.u32),
 		Binds: items(d, d.bind), ShareCwd: d.bool(), Foreign: d.bool(), Copies: items(d, d.copied), Protect: d.strs(),
 		PreserveFDs: d.bool(), PilotArguments: d.bool(), Kept: d.str(), Size: d.u64(),
@@ -135,10 +142,12 @@ func Read(f *os.File) (*Plan, error) {
 // Load opens and reads the plan at path. The open file is returned too (the engine inherits it); the caller
 // closes it. A file that is not owned by root or by the caller, or that others may write, gives ErrForeign.
 func Load(path string) (*Plan, *os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	// Not by package os, which would set up a poller for it: every start does this.
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}
+	f := os.NewFile(uintptr(fd), path)
 	p, err := loadFrom(f)
 	if err != nil {
 		f.Close()

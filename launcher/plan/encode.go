@@ -13,7 +13,7 @@ import (
 // endian), then the fields of Plan in the order of encode. Strings and lists carry a 32-bit length.
 const (
 	magic      = "FLAKEPLN"
-	version    = 5
+	version    = 6
 	headerSize = 24
 	// maxSize bounds what a reader takes into memory. 100,000 links need about 12 MB.
 	maxSize = 64 << 20
@@ -60,12 +60,23 @@ func (e *encoder) bind(b Bind) {
 	e.bool(b.ReadOnly)
 	e.bool(b.Optional)
 	e.bool(b.Devices)
+	e.str(b.Tmpfs)
+	e.bool(b.NoExec)
 }
 
 func (e *encoder) copied(c Copy) {
 	e.str(c.Source)
 	e.str(c.Target)
 	e.u32(c.Mode)
+}
+
+func (e *encoder) hostLayer(h *HostLayer) {
+	e.bool(h != nil)
+	if h != nil {
+		e.str(h.Dir)
+		e.strs(h.Data)
+		e.bool(h.Trusted)
+	}
 }
 
 func (e *encoder) idRange(r *Range) {
@@ -104,6 +115,7 @@ func (p *Plan) Encode() []byte {
 	e.str(p.Writable)
 	e.str(p.Store)
 	list(e, p.Seed, (*encoder).node)
+	e.hostLayer(p.HostLayer)
 	list(e, p.Links, (*encoder).link)
 	e.strs(p.Entrypoint)
 	e.strs(p.Cmd)
@@ -112,6 +124,7 @@ func (p *Plan) Encode() []byte {
 	e.strs(p.Deny)
 	e.strs(p.Set)
 	e.str(p.Cwd)
+	e.bool(p.CwdVars)
 	e.u32(p.UID)
 	e.u32(p.GID)
 	e.u32s(p.Groups)

@@ -12,15 +12,18 @@ type Invocation struct {
 	Replace bool
 	// Env are K=V that win over everything; K alone takes the caller's value.
 	Env []string
+	// Optional leaves out binds whose source is missing, whatever the plan says of them.
+	Optional bool
 	// Args are the caller's own words.
 	Args []string
 }
 
 // The words by which a launcher hands an Invocation to the engine it executes.
 const (
-	wordReplace = "--replace"
-	wordEnv     = "--env"
-	wordArgs    = "--"
+	wordReplace  = "--replace"
+	wordEnv      = "--env"
+	wordOptional = "--optional"
+	wordArgs     = "--"
 )
 
 // Words renders the invocation as arguments of the engine.
@@ -31,6 +34,9 @@ func (v Invocation) Words() []string {
 	}
 	for _, kv := range v.Env {
 		out = append(out, wordEnv, kv)
+	}
+	if v.Optional {
+		out = append(out, wordOptional)
 	}
 	return append(append(out, wordArgs), v.Args...)
 }
@@ -45,6 +51,8 @@ func ParseWords(words []string) (Invocation, error) {
 			return v, nil
 		case words[0] == wordReplace:
 			v.Replace, words = true, words[1:]
+		case words[0] == wordOptional:
+			v.Optional, words = true, words[1:]
 		case words[0] == wordEnv && len(words) > 1:
 			v.Env, words = append(v.Env, words[1]), words[2:]
 		default:
@@ -52,6 +60,13 @@ func ParseWords(words []string) (Invocation, error) {
 		}
 	}
 	return v, errors.New("parse words of the launcher: no " + wordArgs)
+}
+
+// Adjust makes the plan what the invocation wants it to be, besides command and environment.
+func (p *Plan) Adjust(v Invocation) {
+	for n := range p.Binds {
+		p.Binds[n].Optional = p.Binds[n].Optional || v.Optional
+	}
 }
 
 // Argv is the command of a start: Cmd stands in for arguments that are not given.

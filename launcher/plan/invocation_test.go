@@ -16,6 +16,7 @@ func TestArgv(t *testing.T) {
 		"arguments replace Cmd":      {Invocation{Args: []string{"@a", "%b", "--", ""}}, []string{"/e", "-x", "@a", "%b", "--", ""}},
 		"command replaces both":      {Invocation{Replace: true, Args: []string{"sh", "-c", "x"}}, []string{"sh", "-c", "x"}},
 		"words look like our own":    {Invocation{Args: []string{"--env", "--replace"}}, []string{"/e", "-x", "--env", "--replace"}},
+		"optional is no argument":    {Invocation{Optional: true}, []string{"/e", "-x", "c"}},
 		"environment is no argument": {Invocation{Env: []string{"A=1"}}, []string{"/e", "-x", "c"}},
 	}
 	for name, tc := range tests {
@@ -30,11 +31,24 @@ func TestArgv(t *testing.T) {
 			if d := cmp.Diff(tc.v.Env, v.Env); d != "" {
 				t.Error(d)
 			}
+			if v.Optional != tc.v.Optional {
+				t.Error("optional was lost")
+			}
 		})
 	}
 	for _, bad := range [][]string{nil, {"--env"}, {"x", "--"}} {
 		if _, err := ParseWords(bad); err == nil {
 			t.Errorf("words %q were accepted", bad)
+		}
+	}
+}
+
+func TestAdjustMakesBindsOptional(t *testing.T) {
+	for _, optional := range []bool{false, true} {
+		p := &Plan{Binds: []Bind{{Source: "/a"}, {Source: "/b", Optional: true}}}
+		p.Adjust(Invocation{Optional: optional})
+		if p.Binds[0].Optional != optional || !p.Binds[1].Optional {
+			t.Errorf("%v: %+v", optional, p.Binds)
 		}
 	}
 }

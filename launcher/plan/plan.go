@@ -39,8 +39,8 @@ type Plan struct {
 	// Digests are the manifest digests of the stack, base first.
 	Digests []string
 
-	// Sudo says that the flake asks for root and the caller is not: Entrypoint is then the link to call by sudo, and
-	// the rest of the plan is empty.
+	// Sudo says that the flake asks for root and the caller is not: Entrypoint is then the link to call by sudo, Pass
+	// is what sudo gets of the environment, and the rest of the plan is empty.
 	Sudo bool
 
 	// Lower are the layer directories, topmost first, as overlayfs wants them.
@@ -50,6 +50,8 @@ type Plan struct {
 	Store    string
 	// Seed is what the writable part gets before the overlay is mounted, parents first.
 	Seed []Node
+	// HostLayer shows host files through a layer of metadata; nil without.
+	HostLayer *HostLayer
 	// Links are the host files to bind over the mounted root.
 	Links []Link
 
@@ -65,13 +67,16 @@ type Plan struct {
 	Deny []string
 	Set  []string
 	// Cwd and the identity are those inside the container.
-	Cwd    string
+	Cwd string
+	// CwdVars says that %NAME in Cwd is a variable of the caller.
+	CwdVars bool
+
 	UID    uint32
 	GID    uint32
 	Groups []uint32
 
-	// Binds are what the caller shares that depends on the moment of the start, in this order, below all other mounts of
-	// the description. ShareCwd adds the directory he is in, and has the app start there.
+	// Binds are what the caller shares that depends on the moment of the start, over all mounts of the description, in this
+	// order but that none hides a place within its own. ShareCwd adds the directory he is in, and has the app start there.
 	Binds    []Bind
 	ShareCwd bool
 	// Foreign says that a layer belongs to another user than the start maps: its directories can't be written to.
@@ -103,18 +108,9 @@ type Plan struct {
 	// Filters are the seccomp programs (struct sock_filter, host byte order), loaded in this order.
 	Filters [][]byte
 
-	// Checks are the fingerprints that must still hold at start.
+	// Checks are the fingerprints that must still hold at start, those of the settings files first.
 	Checks []Check
 }
-
-// Range are maps of ids, and the helpers that may write them.
-type Range struct {
-	UIDs, GIDs           []IDMap
-	NewUIDMap, NewGIDMap string
-}
-
-// IDMap maps Size ids from Inside on to those of the host from Outside on.
-type IDMap struct{ Inside, Outside, Size uint32 }
 
 // Node is a directory, an empty file or a symlink to make in the writable part. Path is relative to the container's root.
 type Node struct {
@@ -129,6 +125,13 @@ type Node struct {
 	Opaque bool
 }
 
+// HostLayer is a directory of metadata, and the host's directories with the content. Trusted: for root's overlayfs.
+type HostLayer struct {
+	Dir     string
+	Data    []string
+	Trusted bool
+}
+
 // Bind is a path of the host to show inside. %NAME in Source and Target is a variable of the caller; one whose variable
 // is not set or whose source is missing is left out when it is Optional, else it ends the start.
 type Bind struct {
@@ -136,6 +139,9 @@ type Bind struct {
 	ReadOnly, Optional bool
 	// Devices keeps device nodes in it working.
 	Devices bool
+	// Tmpfs makes an empty file system with these options ("mode=01777") instead, which has no Source; NoExec is for it.
+	Tmpfs  string
+	NoExec bool
 }
 
 // Copy is a host file to copy. Source may be missing: then there is none. Target is canonical inside.

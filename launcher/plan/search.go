@@ -1,6 +1,11 @@
 package plan
 
-import "path/filepath"
+import (
+	"fmt"
+	"hash/fnv"
+	"path/filepath"
+	"strings"
+)
 
 // Where registrations are read from besides the caller's own directory. VendorDir is flake-pilot's too.
 const (
@@ -30,8 +35,41 @@ func UserDir(getenv func(string) string) string {
 	return filepath.Join(home, ".config", "flakes")
 }
 
-// Suffix ends the names of the plan files of registered flakes.
-const Suffix = ".plan"
+// systemSettings is the administrator's file of settings.
+const systemSettings = "/etc/flake-launcher/config.yaml"
 
-// FileName is the name of the plan file, below the store's plans directory, of a registered flake.
-func FileName(flake string) string { return flake + Suffix }
+// SettingsFiles are the files that settings are read from: the caller's own, which counts first, and the administrator's.
+func SettingsFiles(getenv func(string) string) []string {
+	config := getenv("XDG_CONFIG_HOME")
+	if home := getenv("HOME"); config == "" && filepath.IsAbs(home) {
+		config = filepath.Join(home, ".config")
+	}
+	if !filepath.IsAbs(config) {
+		return []string{systemSettings}
+	}
+	return []string{filepath.Join(config, "flake-launcher", "config.yaml"), systemSettings}
+}
+
+// suffix ends the names of the plan files of registered flakes.
+const suffix = ".plan"
+
+// FileName is the name of the plan file, below the store's plans directory, of a registered flake for callers with that
+// HOME: what a plan shares depends on it, and callers of one store may have several (root by sudo and by a service).
+func FileName(flake, home string) string { return flake + "." + HomeKey(home) + suffix }
+
+// FlakeOf is the flake whose plan a file of that name is, if it is one of a registered flake.
+func FlakeOf(fileName string) (flake string, ok bool) {
+	rest, ok := strings.CutSuffix(fileName, suffix)
+	n := len(rest) - len(HomeKey("")) - 1
+	if !ok || n <= 0 || rest[n] != '.' {
+		return "", false
+	}
+	return rest[:n], true
+}
+
+// HomeKey is a short name for a home directory.
+func HomeKey(home string) string {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(home))
+	return fmt.Sprintf("%08x", h.Sum32())
+}

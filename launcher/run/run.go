@@ -8,8 +8,8 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/flake-launcher/flake-launcher/launcher"
+	"github.com/flake-launcher/flake-launcher/launcher/instance"
 	"github.com/flake-launcher/flake-launcher/launcher/option"
-	"github.com/flake-launcher/flake-launcher/launcher/plan"
 )
 
 // grammar is flake-run's command line. Everything behind IMAGE is the app's.
@@ -21,7 +21,7 @@ type grammar struct {
 
 	option.Common
 
-	Instance string `hidden:""`
+	Instance *string `placeholder:"NAME" help:"Keep the container under that name, and run in it if it is there."`
 
 	// Words are the image and what belongs to the app. One argument, for kong would take flags between two.
 	Words []string `arg:"" optional:"" passthrough:"" name:"image [command]" help:"The image, then a command and its arguments instead of the image's own."`
@@ -70,10 +70,13 @@ func Main(args []string, stdout, stderr io.Writer) (code int) {
 	return launcher.Run(*a)
 }
 
-// parse turns the words into a start. It panics with exitPanic after --help and --version.
-func parse(args []string, stdout, stderr io.Writer) (*launcher.AdHoc, error) {
-	var g grammar
-	parser, err := kong.New(&g,
+// NewParser is flake-run's command line, for who describes or completes it.
+func NewParser(stdout, stderr io.Writer) (*kong.Kong, error) {
+	return newParser(&grammar{}, stdout, stderr)
+}
+
+func newParser(g *grammar, stdout, stderr io.Writer) (*kong.Kong, error) {
+	parser, err := kong.New(g,
 		kong.Name("flake-run"),
 		kong.Description("Run a command in an image, without registering it."),
 		kong.Writers(stdout, stderr),
@@ -83,6 +86,16 @@ func parse(args []string, stdout, stderr io.Writer) (*launcher.AdHoc, error) {
 	)
 	if err != nil {
 		return nil, fmt.Errorf("build command line: %w", err)
+	}
+	return parser, nil
+}
+
+// parse turns the words into a start. It panics with exitPanic after --help and --version.
+func parse(args []string, stdout, stderr io.Writer) (*launcher.AdHoc, error) {
+	var g grammar
+	parser, err := newParser(&g, stdout, stderr)
+	if err != nil {
+		return nil, err
 	}
 	if _, err := parser.Parse(args); err != nil {
 		return nil, &usageError{err.Error()}
@@ -97,13 +110,19 @@ func parse(args []string, stdout, stderr io.Writer) (*launcher.AdHoc, error) {
 	if len(command) > 0 && command[0] == "--" {
 		command = command[1:]
 	}
-	g.Writable = g.writable()
-	return &launcher.AdHoc{Base: g.Base, Layers: g.Layer, Image: g.Words[0], Flags: g.Common.Words(), Env: g.Env, Command: command}, nil
+	g.Absolute()
+	inst := ""
+	if g.Instance != nil {
+		inst = *g.Instance
+	}
+	return &launcher.AdHoc{Instance: inst, Base: g.Base, Layers: g.Layer, Image: g.Words[0], Flags: g.Common.Words(), Env: g.Env, Command: command}, nil
 }
 
 func (g *grammar) check() error {
-	if g.Instance != "" {
-		return &launcher.LaterError{Option: "--instance"}
+	if g.Instance != nil {
+		if err := instance.CheckName(*g.Instance); err != nil {
+			return err
+		}
 	}
 	for _, kv := range g.Env {
 		if name, _, _ := strings.Cut(kv, "="); name == "" {
@@ -119,12 +138,4 @@ func (g *grammar) check() error {
 		return &usageError{"--layer needs a --base"}
 	}
 	return nil
-}
-
-// writable normalises the default, so that both spellings share a plan.
-func (g *grammar) writable() string {
-	if g.Writable == plan.DefaultWritable(plan.Kernel()) {
-		return ""
-	}
-	return g.Writable
 }

@@ -37,6 +37,9 @@ var Differences = []Difference{
 	{"no_new_privs", nil, "no app gains rights by executing a file", func(c *comparison) bool { return c.flake == "1" }},
 	{"seccomp", nil, "podman's system call filter", func(c *comparison) bool { return c.flake == "2" }},
 	{"capabilities", nil, "root's capabilities are podman's default ones", func(c *comparison) bool { return subset(c.flake, c.native) }},
+	{"capabilities", nil, "root inside of a user namespace, over nothing of the host's", func(c *comparison) bool {
+		return c.Plan.Caller != 0 && c.Plan.UID == 0
+	}},
 	{"ignored signals", nil, "the launcher's runtime keeps SIGHUP and SIGINT ignored, and no others", onlyHangups},
 	{"further descriptors", nil, "closed: the flake has no preserve_fds", func(c *comparison) bool { return !c.Plan.PreserveFDs && c.flake == "" }},
 	{"groups", nil, "in a user namespace with one id other groups show as nogroup", nogroups},

@@ -41,7 +41,7 @@ func Build(spec Spec) (*configs.Config, error) {
 		// The host's mounts that come and go later are none of the container's business.
 		RootPropagation: unix.MS_SLAVE | unix.MS_REC,
 		// libcontainer refuses nil; that there is nothing in it tells the engine to leave cgroups alone.
-		Cgroups: &cgroups.Cgroup{Resources: &cgroups.Resources{}},
+		Cgroups: &cgroups.Cgroup{Resources: spec.Limits.resources()},
 	}
 	if spec.Umask != nil {
 		umask := *spec.Umask
@@ -60,17 +60,17 @@ func orDefault(given, def []string) []string {
 	return given
 }
 
-// shareable are the namespaces that a Spec may leave to the host, by the names of Spec.Share. The mount and pid
-// namespaces are not among them: the root has to be the app's own, and without PID 1 nobody would take its orphans
-// and end them with it.
+// shareable are the namespaces that a Spec may leave to the host, by the names of Spec.Share. The mount namespace is
+// not among them: the root has to be the app's own.
 var shareable = map[string]configs.NamespaceType{
 	"cgroup": configs.NEWCGROUP,
 	"ipc":    configs.NEWIPC,
+	"pid":    configs.NEWPID,
 	"uts":    configs.NEWUTS,
 }
 
 func namespaces(spec Spec) configs.Namespaces {
-	out := configs.Namespaces{{Type: configs.NEWNS}, {Type: configs.NEWPID}}
+	out := configs.Namespaces{{Type: configs.NEWNS}}
 	for _, name := range slices.Sorted(maps.Keys(shareable)) {
 		if !slices.Contains(spec.Share, name) {
 			out.Add(shareable[name], "")
@@ -82,18 +82,6 @@ func namespaces(spec Spec) configs.Namespaces {
 	return out
 }
 
-func capabilities(spec Spec) *configs.Capabilities {
-	bounding := slices.Clone(orDefault(spec.Caps, DefaultCaps))
-	slices.Sort(bounding)
-	bounding = slices.Compact(bounding)
-	c := &configs.Capabilities{Bounding: bounding}
-	if spec.UID == 0 {
-		c.Effective = slices.Clone(bounding)
-		c.Permitted = slices.Clone(bounding)
-	}
-	return c
-}
-
 const safe = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 
 func systemMounts(spec Spec) []*configs.Mount {
@@ -102,9 +90,13 @@ func systemMounts(spec Spec) []*configs.Mount {
 		shm += fmt.Sprintf(",size=%d", spec.ShmSize)
 	}
 	pts := fmt.Sprintf("newinstance,ptmxmode=0666,mode=0620,gid=%d", ttyGroup)
+	sys := safe | unix.MS_RDONLY
+	if spec.WritableSys {
+		sys = safe
+	}
 	mounts := []*configs.Mount{
 		{Device: "proc", Source: "proc", Destination: "/proc", Flags: safe},
-		{Device: "sysfs", Source: "sysfs", Destination: "/sys", Flags: safe | unix.MS_RDONLY},
+		{Device: "sysfs", Source: "sysfs", Destination: "/sys", Flags: sys},
 		{Device: "tmpfs", Source: "tmpfs", Destination: "/dev", Data: "mode=0755,size=65536k",
 			Flags: unix.MS_NOSUID | unix.MS_NOEXEC | unix.MS_STRICTATIME},
 	}
@@ -115,12 +107,46 @@ func systemMounts(spec Spec) []*configs.Mount {
 		}
 		mounts = append(mounts, whole)
 	}
+	memory := &configs.Mount{Device: "tmpfs", Source: "shm", Destination: "/dev/shm", Data: shm, Flags: safe}
+	if slices.Contains(spec.Share, "ipc") {
+		memory = hostBind("/dev/shm", "/dev/shm", safe)
+	}
 	return append(mounts,
 		&configs.Mount{Device: "devpts", Source: "devpts", Destination: "/dev/pts", Data: pts,
 			Flags: unix.MS_NOSUID | unix.MS_NOEXEC},
-		&configs.Mount{Device: "tmpfs", Source: "shm", Destination: "/dev/shm", Data: shm, Flags: safe},
+		memory,
 		&configs.Mount{Device: "mqueue", Source: "mqueue", Destination: "/dev/mqueue", Flags: safe},
 	)
+}
+
+// hostBind shows what the host has, and all that is mounted below it, with further flags, in the terms of both calls
+// that set them.
+func hostBind(source, target string, flags int) *configs.Mount {
+	var attrs uint64
+	for _, a := range []struct {
+		flag int
+		attr uint64
+	}{{unix.MS_NOSUID, unix.MOUNT_ATTR_NOSUID}, {unix.MS_NODEV, unix.MOUNT_ATTR_NODEV}, {unix.MS_NOEXEC, unix.MOUNT_ATTR_NOEXEC}} {
+		if flags&a.flag != 0 {
+			attrs |= a.attr
+		}
+	}
+	return &configs.Mount{Device: "bind", Source: source, Destination: target, Flags: unix.MS_BIND | unix.MS_REC | flags,
+		RecAttr: &unix.MountAttr{Attr_set: attrs}, PropagationFlags: []int{unix.MS_SLAVE | unix.MS_REC}}
+}
+
+// cpuPeriod is the kernel's default, in microseconds.
+const cpuPeriod = 100_000
+
+func (l Limits) resources() *cgroups.Resources {
+	r := &cgroups.Resources{Memory: l.Memory}
+	if l.MilliCPUs > 0 {
+		r.CpuPeriod, r.CpuQuota = cpuPeriod, l.MilliCPUs*cpuPeriod/1000
+	}
+	if l.PIDs > 0 {
+		r.PidsLimit = &l.PIDs
+	}
+	return r
 }
 
 func extraMounts(mounts []Mount) (out []*configs.Mount) {
@@ -134,8 +160,11 @@ func extraMounts(mounts []Mount) (out []*configs.Mount) {
 			if m.Size > 0 {
 				data += fmt.Sprintf(",size=%d", m.Size)
 			}
-			out = append(out, &configs.Mount{Device: "tmpfs", Source: "tmpfs", Destination: m.Target,
-				Data: data, Flags: unix.MS_NOSUID | unix.MS_NODEV | readOnly(m)})
+			flags := unix.MS_NOSUID | unix.MS_NODEV | readOnly(m)
+			if m.NoExec {
+				flags |= unix.MS_NOEXEC
+			}
+			out = append(out, &configs.Mount{Device: "tmpfs", Source: "tmpfs", Destination: m.Target, Data: data, Flags: flags})
 			continue
 		}
 		// Recursive, as what the caller sees below Source is what is meant; read-only has to reach all of it.
@@ -206,15 +235,21 @@ func (s *Spec) check() error {
 	if len(s.Hostname) > maxHostname || strings.ContainsAny(s.Hostname, "\x00\n/ ") {
 		return &FieldError{"host name", s.Hostname, "too long, or not a name"}
 	}
-	for _, c := range s.Caps {
-		if !strings.HasPrefix(c, "CAP_") || strings.ToUpper(c) != c {
-			return &FieldError{"capability", c, "must be spelled like CAP_CHOWN"}
-		}
+	if err := s.checkCaps(); err != nil {
+		return err
 	}
 	for _, n := range s.Share {
 		if _, ok := shareable[n]; !ok {
-			return &FieldError{"shared namespace", n, "must be ipc, uts or cgroup"}
+			return &FieldError{"shared namespace", n, "must be ipc, uts, pid or cgroup"}
 		}
+	}
+	switch {
+	case s.ShmSize > 0 && slices.Contains(s.Share, "ipc"):
+		return &FieldError{"size of /dev/shm", fmt.Sprint(s.ShmSize), "can't be set together with the host's ipc namespace"}
+	case s.Nesting != NoNesting && slices.Contains(s.Share, "pid"):
+		return &FieldError{"shared namespace", "pid", "can't be had together with nesting"}
+	case s.Limits.Memory < 0 || s.Limits.MilliCPUs < 0 || s.Limits.PIDs < 0:
+		return &FieldError{"limits", fmt.Sprint(s.Limits), "must not be negative"}
 	}
 	if s.Hostname != "" && slices.Contains(s.Share, "uts") {
 		return &FieldError{"host name", s.Hostname, "can't be set together with the host's uts namespace"}

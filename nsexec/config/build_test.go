@@ -21,7 +21,10 @@ func TestSpecsThatAreRefused(t *testing.T) {
 		"capability in lower case":   {Caps: []string{"cap_chown"}},
 		"capability without CAP":     {Caps: []string{"CHOWN"}},
 		"shared mount namespace":     {Share: []string{"mnt"}},
-		"shared pid namespace":       {Share: []string{"pid"}},
+		"shared pids and nesting":    {Share: []string{"pid"}, Nesting: NestingWritable},
+		"shm of the host's ipc":      {Share: []string{"ipc"}, ShmSize: 1},
+		"held beyond the bounds":     {UID: 1, Held: []string{"CAP_SYS_ADMIN"}},
+		"negative limit":             {Limits: Limits{PIDs: -1}},
 		"shared nothing":             {Share: []string{""}},
 		"relative mask":              {Masked: []string{"proc/kcore"}},
 		"unclean mask":               {Masked: []string{"/proc/../etc"}},
@@ -104,6 +107,12 @@ func TestOptions(t *testing.T) {
 		"no capability at all": {Spec{Caps: []string{}}, func(c *configs.Config) bool {
 			return len(c.Capabilities.Bounding) == 0 && len(c.Capabilities.Permitted) == 0
 		}},
+		"what a user holds is ambient": {Spec{UID: 1000, Held: []string{"CAP_KILL"}}, func(c *configs.Config) bool {
+			p := c.Capabilities
+			held := []string{"CAP_KILL"}
+			return len(p.Bounding) == len(DefaultCaps) && slices.Equal(p.Ambient, held) && slices.Equal(p.Inheritable, held) &&
+				slices.Equal(p.Effective, held) && slices.Equal(p.Permitted, held)
+		}},
 		"capabilities are sorted and named once": {Spec{Caps: []string{"CAP_KILL", "CAP_CHOWN", "CAP_KILL"}}, func(c *configs.Config) bool {
 			return slices.Equal(c.Capabilities.Bounding, []string{"CAP_CHOWN", "CAP_KILL"})
 		}},
@@ -112,9 +121,16 @@ func TestOptions(t *testing.T) {
 		"private network": {Spec{PrivateNetwork: true}, func(c *configs.Config) bool {
 			return c.Namespaces.Contains(configs.NEWNET) && len(c.Networks) == 1 && c.Networks[0].Type == "loopback"
 		}},
-		"shared ipc": {Spec{Share: []string{"ipc"}}, func(c *configs.Config) bool {
-			return !c.Namespaces.Contains(configs.NEWIPC) && c.Namespaces.Contains(configs.NEWPID)
+		"shared ipc comes with /dev/shm": {Spec{Share: []string{"ipc"}}, func(c *configs.Config) bool {
+			return !c.Namespaces.Contains(configs.NEWIPC) && c.Namespaces.Contains(configs.NEWPID) &&
+				c.Mounts[4].IsBind() && c.Mounts[4].Source == "/dev/shm" && c.Mounts[4].Destination == "/dev/shm"
 		}},
+		"shared pids": {Spec{Share: []string{"pid"}}, func(c *configs.Config) bool { return !c.Namespaces.Contains(configs.NEWPID) }},
+		"limits of a cgroup": {Spec{Limits: Limits{Memory: 1 << 20, MilliCPUs: 1500, PIDs: 7}}, func(c *configs.Config) bool {
+			r := c.Cgroups.Resources
+			return r.Memory == 1<<20 && r.CpuQuota == 150_000 && r.CpuPeriod == 100_000 && *r.PidsLimit == 7 && c.Cgroups.Path == ""
+		}},
+		"a writable /sys": {Spec{WritableSys: true}, func(c *configs.Config) bool { return c.Mounts[1].Flags == safe }},
 		"limits": {Spec{Rlimits: []Rlimit{{"nofile", 1, 2}, {"core", 0, Unlimited}}}, func(c *configs.Config) bool {
 			return cmp.Equal(c.Rlimits, []configs.Rlimit{{Type: unix.RLIMIT_NOFILE, Soft: 1, Hard: 2}, {Type: unix.RLIMIT_CORE, Hard: Unlimited}})
 		}},
@@ -139,6 +155,9 @@ func TestOptions(t *testing.T) {
 		"a tmpfs": {Spec{Mounts: []Mount{{Target: "/cache", Size: 4096, Mode: 0o700}}}, func(c *configs.Config) bool {
 			m := c.Mounts[len(c.Mounts)-1]
 			return m.Device == "tmpfs" && m.Data == "mode=0700,size=4096" && m.Flags == unix.MS_NOSUID|unix.MS_NODEV
+		}},
+		"a tmpfs without programs": {Spec{Mounts: []Mount{{Target: "/t", NoExec: true}}}, func(c *configs.Config) bool {
+			return c.Mounts[len(c.Mounts)-1].Flags == safe
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -7,18 +7,25 @@ import "fmt"
 type Spec struct {
 	// Hostname inside; empty keeps the host's.
 	Hostname string
-	// UID that the app runs as: any but 0 gets no capability, only the bounding set.
+	// UID that the app runs as: any but 0 gets no capability but Held, only the bounding set.
 	UID int
 	// Caps is the bounding set ("CAP_CHOWN"); nil means DefaultCaps, empty means none at all.
 	Caps []string
+	// Held are those of the bounding set that an app has which is not root; root has all of them anyway.
+	Held []string
 	// Masked and Readonly are paths; nil means the defaults, empty means none.
 	Masked, Readonly []string
 	// PrivateNetwork gives a network namespace with nothing but a loopback interface.
 	PrivateNetwork bool
-	// Share names further namespaces not to separate from the host: "ipc", "uts", "cgroup".
+	// Share names further namespaces not to separate from the host: "ipc" (with the host's /dev/shm), "uts", "cgroup",
+	// and "pid", which only the direct engine can do.
 	Share []string
+	// WritableSys leaves /sys as writable as the app's rights make it.
+	WritableSys bool
 	// Mounts come on top of /proc, /sys and /dev, in this order.
 	Mounts []Mount
+	// Limits need a cgroup, and so libcontainer's engine.
+	Limits Limits
 	// Rlimits are set as given; all others are the caller's.
 	Rlimits []Rlimit
 	// NewPrivs allows setuid programs and file capabilities to have their effect.
@@ -55,6 +62,14 @@ type Mount struct {
 	ReadOnly bool
 	Size     int64  // of a tmpfs in bytes; 0 is the kernel's default
 	Mode     uint32 // of a tmpfs; 0 is 01777
+	NoExec   bool   // of a tmpfs
+}
+
+// Limits are what the app and all that it starts may use together. Zero values are none.
+type Limits struct {
+	Memory    int64 // bytes
+	MilliCPUs int64 // thousandths of one processor
+	PIDs      int64 // processes and threads, our own PID 1 among them
 }
 
 // Rlimit is one resource limit, by its name in ulimit's and podman's spelling: "nofile", "core".

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"reflect"
 
 	"github.com/opencontainers/cgroups"
 	"github.com/opencontainers/runc/libcontainer/configs"
@@ -75,6 +76,18 @@ func (d *Description) AddBind(source, target string, readOnly, devices bool) {
 	})
 }
 
+// AddTmpfs makes an empty file system over all that was mounted before.
+func (d *Description) AddTmpfs(target, options string, readOnly, noExec bool) {
+	flags := unix.MS_NOSUID | unix.MS_NODEV
+	if readOnly {
+		flags |= unix.MS_RDONLY
+	}
+	if noExec {
+		flags |= unix.MS_NOEXEC
+	}
+	d.config.Mounts = append(d.config.Mounts, &configs.Mount{Device: "tmpfs", Source: "tmpfs", Destination: target, Flags: flags, Data: options})
+}
+
 // DefaultStateDir is on a file system that does not outlive the machine's run, as what it notes does not either.
 const DefaultStateDir = "/run/flake-launcher"
 
@@ -111,5 +124,5 @@ func (c *Container) complete() *configs.Config {
 // limited tells whether the description asks for anything that only a cgroup can do.
 func limited(c *configs.Config) bool {
 	g := c.Cgroups
-	return g != nil && (g.Path != "" || g.Name != "" || g.Parent != "")
+	return g != nil && (g.Path != "" || g.Name != "" || g.Parent != "" || g.Resources != nil && !reflect.ValueOf(*g.Resources).IsZero())
 }

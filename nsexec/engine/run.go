@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"strings"
 	"syscall"
 
 	"github.com/opencontainers/runc/libcontainer"
@@ -45,10 +46,13 @@ func Run(c Container) (nsexec.Status, error) {
 	}
 	defer ch.close()
 	container, err := inst.create(config)
-	if err != nil {
+	var limits *LimitError
+	if errors.As(err, &limits) {
+		return nsexec.Status{}, err
+	} else if err != nil {
 		return nsexec.Status{}, &StartError{"create", err}
 	}
-	defer end(container)
+	defer func() { _ = end(container) }()
 
 	process := &libcontainer.Process{
 		Args: ch.argv,
@@ -64,10 +68,13 @@ func Run(c Container) (nsexec.Status, error) {
 	}
 	if err := container.Run(process); err != nil {
 		// The init may have been set up and have failed on its own: what it says is nearer to the cause.
-		end(container)
+		_ = end(container)
 		ch.closeChild()
 		if _, reported := ch.wait(&c, fwd, 0); reported != nil && !errors.Is(reported, errSilent) {
 			return nsexec.Status{}, reported
+		}
+		if limited(config) && (strings.Contains(err.Error(), "cgroup") || strings.Contains(err.Error(), "limit")) {
+			return nsexec.Status{}, &LimitError{err}
 		}
 		return nsexec.Status{}, &StartError{"run", err}
 	}

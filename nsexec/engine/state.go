@@ -1,15 +1,18 @@
 package engine
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/cgroups"
+	"github.com/opencontainers/cgroups/manager"
 	"github.com/opencontainers/runc/libcontainer"
 	"github.com/opencontainers/runc/libcontainer/configs"
 	"golang.org/x/sys/unix"
@@ -121,16 +124,22 @@ func (i *instance) close() error {
 //
 // With no limits, libcontainer.Create would still make a leaf in every cgroup hierarchy, move the app out of its
 // caller's cgroup and so out of its caller's limits. Loading a prepared state is libcontainer's public way to a
-// container with given cgroup paths: ones that lead nowhere leave all cgroups alone.
+// container with given cgroup paths: ones that lead nowhere leave all cgroups alone. With limits they lead to a leaf of
+// this start's own, and are on record before it is made: a crash at any moment leaves the sweeper what it needs.
 func (i *instance) create(config *configs.Config) (*libcontainer.Container, error) {
+	paths := nowhere()
 	if limited(config) {
-		return libcontainer.Create(i.dir, containerID, config)
+		var err error
+		if paths, err = leaf(config.Cgroups); err != nil {
+			return nil, &LimitError{err}
+		}
+	} else {
+		config.RootlessCgroups = true
+		config.Cgroups.Rootless = true
 	}
-	config.RootlessCgroups = true
-	config.Cgroups.Rootless = true
 	state := libcontainer.State{
 		BaseState:   libcontainer.BaseState{ID: containerID, Config: *config},
-		CgroupPaths: nowhere(),
+		CgroupPaths: paths,
 	}
 	data, err := json.Marshal(&state)
 	if err != nil {
@@ -144,6 +153,23 @@ func (i *instance) create(config *configs.Config) (*libcontainer.Container, erro
 		return nil, err
 	}
 	return libcontainer.Load(i.dir, containerID)
+}
+
+// leafPrefix begins the name of a cgroup of ours, which nobody else's has.
+const leafPrefix = "flake-launcher-"
+
+// leaf gives the paths of a cgroup that is not there yet, for a description that does not name one: below the caller's
+// own (version 1) or beside it (version 2, where a cgroup with processes can't have limited ones below it), so that the
+// limits above the caller hold for the app as well.
+func leaf(g *cgroups.Cgroup) (map[string]string, error) {
+	if g.Path == "" && g.Name == "" && g.Parent == "" {
+		g.Name = leafPrefix + strings.ToLower(rand.Text())
+	}
+	m, err := manager.New(g)
+	if err != nil {
+		return nil, err
+	}
+	return m.GetPaths(), nil
 }
 
 // nowhere names no cgroup, in the form that the manager of this host's hierarchy wants: by controller in
@@ -176,20 +202,20 @@ func sweepOne(dir string) {
 	if lock(f, false) != nil || !stillThere(f, dir) {
 		return
 	}
-	if c, err := libcontainer.Load(dir, containerID); err == nil {
-		end(c)
+	if c, err := libcontainer.Load(dir, containerID); err == nil && end(c) != nil {
+		return // what it tells of is still there
 	}
 	_ = os.RemoveAll(dir)
 }
 
 // end kills what is left of a container and removes its traces. The pid in its state is trusted only together
 // with the start time beside it, which libcontainer compares.
-func end(c *libcontainer.Container) {
+func end(c *libcontainer.Container) error {
 	for range 50 {
 		if c.Signal(unix.SIGKILL) != nil {
 			break // not running (any more)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	_ = c.Destroy()
+	return c.Destroy()
 }

@@ -2,12 +2,16 @@
 
 /* The app itself: how it is found and executed, and what PID 1 does while it runs. */
 #include "ops.h"
+#include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 
-int own_group, child_ignored;
+int own_group, child_ignored, joined;
+int host_pids; /* we are no PID 1 */
+static int children = -1;
 char **app_env;
 
-static int next_signal(siginfo_t *info)
+int next_signal(siginfo_t *info)
 {
 	uint64_t all = ~0ULL;
 
@@ -100,6 +104,43 @@ static void claim_descriptors(void)
 		}
 }
 
+/*
+ * With the host's pids nothing of what the app started ends because we do. All orphans become our children, so that we
+ * can find them, and the app itself ends with us.
+ */
+static void adopt(void)
+{
+	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0)
+		die_at(STAGE_FORK, errno, "watch over the app's processes", NULL, NULL);
+	children = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
+	if (children < 0)
+		die_at(STAGE_FORK, errno, "watch over the app's processes by", "/proc/thread-self/children", NULL);
+}
+
+/* Killed ones leave theirs to us: again, until there are none, or some don't die (they wait for a disk, or are not ours
+ * to kill). */
+static void end_children(void)
+{
+	struct timespec moment = {0, 1000000};
+	char list[4096], *p, *next;
+	int tries = 3000;
+	ssize_t n;
+	pid_t pid;
+
+	while (children >= 0 && tries--) {
+		while (waitpid(-1, NULL, WNOHANG) > 0)
+			;
+		n = pread(children, list, sizeof(list) - 1, 0);
+		if (n <= 0)
+			return;
+		list[n] = '\0';
+		/* The last number of a full page may be cut short: then it is not followed by a blank. */
+		for (p = list; (pid = strtol(p, &next, 10)) > 0 && *next == ' '; p = next)
+			kill(pid, SIGKILL);
+		nanosleep(&moment, NULL);
+	}
+}
+
 uint32_t *answers;
 static uint32_t stops; /* of the app, reported */
 static int stopped;    /* it is, for all that we know */
@@ -127,6 +168,7 @@ static void reap(pid_t app)
 			continue;
 		}
 		report(KIND_ENDED, 0, st, 0);
+		end_children();
 		_exit(WIFEXITED(st) ? WEXITSTATUS(st) : 128 + WTERMSIG(st));
 	}
 }
@@ -134,15 +176,17 @@ static void reap(pid_t app)
 /*
  * In the direct engine init is in the same process group as the app and the outer process, so it gets what is sent to
  * the group, and so do they: only what the outer process hands on counts. It comes as a real-time signal of its own,
- * since two equal signals that wait become one.
+ * since two equal signals that wait become one. Outside of our pid namespace, the outer process is number 0.
  */
 static void forward_carried(pid_t app, int sig, const siginfo_t *si)
 {
 	int meant = si->si_value.sival_int & 0xff;
 
-	if (si->si_pid == 0 && (sig == SIGCONT || (!stopped && (sig == SIGTSTP || sig == SIGTTIN || sig == SIGTTOU))))
+	if (sig == SIGCONT || (!stopped && (sig == SIGTSTP || sig == SIGTTIN || sig == SIGTTOU)))
 		told = getpgid(app) == getpgrp();
-	if (sig != CARRIER || si->si_code != SI_QUEUE || si->si_pid != 0)
+	if (sig == ORPHANED && joined)
+		kill(app, SIGKILL); /* as with a container that ends with its start */
+	if (sig != CARRIER || si->si_code != SI_QUEUE || si->si_pid != getppid())
 		return;
 	if (meant == 0) {
 		reap(app);
@@ -180,7 +224,7 @@ static void forward(pid_t app, int sig, const siginfo_t *si)
 void run(char **argv, const uint64_t *old_mask)
 {
 	siginfo_t info;
-	pid_t app;
+	pid_t app, parent, outer = getppid();
 	int sig;
 
 	if (!argv[0])
@@ -189,12 +233,21 @@ void run(char **argv, const uint64_t *old_mask)
 		app_env = calloc(1, sizeof(*app_env));
 	if (!app_env)
 		die(STAGE_FORK, ENOMEM);
+	if (host_pids)
+		adopt();
+	parent = getpid();
 	app = fork();
+	if (app < 0 && joined && errno == ENOMEM && again) { /* the answer also where PID 1 has ended: the outer process knows */
+		report(KIND_FAILED, OP_AGAIN, ENOMEM, 0);
+		_exit(125);
+	}
 	if (app < 0)
 		die(STAGE_FORK, errno);
 	if (app == 0) {
 		if (own_group)
 			setpgid(0, 0);
+		if (host_pids && (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || getppid() != parent))
+			_exit(125);
 		if (child_ignored)
 			signal(SIGCHLD, SIG_IGN);
 		set_mask(old_mask, NULL);
@@ -213,6 +266,8 @@ void run(char **argv, const uint64_t *old_mask)
 		sig = next_signal(&info);
 		if (sig == SIGCHLD)
 			reap(app);
+		else if (sig == ORPHANED && host_pids && getppid() != outer)
+			end_children(), _exit(125);
 		else if (sig > 0 && speaker)
 			forward_carried(app, sig, &info);
 		else if (sig > 0)

@@ -6,7 +6,9 @@
 // other. In the direct engine it is also the process outside, which the launcher turns into: it makes the namespaces,
 // starts PID 1 in them, and ends as the app did; nsexec.Direct writes it a list made with Ops.
 //
-// Both are flat lists of operations in host byte order, whose numbers ops.h shares: change them together.
+// For kept instances it is also what stays behind (keptops.go, decision 0005 of nsexec).
+//
+// All are flat lists of operations in host byte order, whose numbers ops.h shares: change them together.
 //
 // It refuses to know about images and flakes, and anything about Go at run time.
 //

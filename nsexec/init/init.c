@@ -1,10 +1,11 @@
 //go:build ignore
 
 /*
- * The small static program around an app, in two roles:
+ * The small static program around an app, in three roles:
  *
  *   init BLOB STATUS          PID 1 of a container that libcontainer has set up
  *   FLAKE_STAGE=BLOB, alone   the direct engine: the outer process, which starts PID 1 itself
+ *   FLAKE_HOLD=STATUS, alone  PID 1 of a kept instance, once it is set up
  *
  * BLOB and STATUS are descriptor numbers. BLOB is a file with a flat list of operations that are done in their order;
  * the last one runs the app. STATUS is a pipe that gets fixed-size records about its fate. Both formats are those of
@@ -31,6 +32,7 @@ struct record {
 };
 
 int status_fd = -1;
+uint64_t callers_mask;
 static int stdio[3] = {0, 1, 2};
 
 /* Raw calls: the C library keeps some real-time signals for itself and would leave them out. */
@@ -63,7 +65,7 @@ uint32_t number(uint32_t op, char **at, char *end)
 }
 
 /* A vector of the strings in p[0..size), which ends with a NUL. */
-static char **vector(uint32_t op, char *p, uint32_t size)
+char **vector(uint32_t op, char *p, uint32_t size)
 {
 	uint32_t n = 0, i;
 	char **v;
@@ -82,10 +84,12 @@ static char **vector(uint32_t op, char *p, uint32_t size)
 	return v;
 }
 
-static void follow_engine(int sig)
+void follow_engine(int sig)
 {
 	struct pollfd p = {status_fd, 0, 0};
 
+	if (host_pids) /* nobody but we would end the app then */
+		sig = ORPHANED;
 	if (prctl(PR_SET_PDEATHSIG, sig, 0, 0, 0) != 0)
 		die(OP_DEATH, errno);
 	/* It may have died before: then nobody holds the other end of the pipe. */
@@ -102,15 +106,15 @@ static void place_stdio(void)
 			die(OP_STDIO, errno);
 }
 
-static int *keep; /* preserved descriptors, ascending */
+static int *kept_fds; /* preserved descriptors, ascending */
 int preserved;    /* how many */
 
 static int is_kept(int fd)
 {
 	int i;
 
-	for (i = 0; i < preserved && keep[i] <= fd; i++)
-		if (keep[i] == fd)
+	for (i = 0; i < preserved && kept_fds[i] <= fd; i++)
+		if (kept_fds[i] == fd)
 			return 1;
 	return 0;
 }
@@ -127,12 +131,12 @@ static void preserve(char *p, char *end)
 
 	if (n > (uint32_t)(end - p) / 4)
 		die(OP_PRESERVE, EPROTO);
-	keep = calloc(n + 1, sizeof(*keep));
-	if (!keep)
+	kept_fds = calloc(n + 1, sizeof(*kept_fds));
+	if (!kept_fds)
 		die(OP_PRESERVE, ENOMEM);
 	for (i = 0; i < n; i++)
-		keep[i] = number(OP_PRESERVE, &p, end);
-	qsort(keep, n, sizeof(*keep), by_number);
+		kept_fds[i] = number(OP_PRESERVE, &p, end);
+	qsort(kept_fds, n, sizeof(*kept_fds), by_number);
 	preserved = n;
 }
 
@@ -142,7 +146,7 @@ void close_preserved(void)
 	int i;
 
 	for (i = 0; i < preserved; i++)
-		close(keep[i]);
+		close(kept_fds[i]);
 }
 
 static void close_between(unsigned first, unsigned last)
@@ -172,10 +176,10 @@ void close_rest(void)
 	}
 	from = place + 1; /* below it all are kept */
 	for (i = 0; i < preserved; i++) {
-		if (keep[i] < place)
+		if (kept_fds[i] < place)
 			continue;
-		close_between(from, keep[i] - 1);
-		from = keep[i] + 1;
+		close_between(from, kept_fds[i] - 1);
+		from = kept_fds[i] + 1;
 	}
 	close_between(from, ~0U);
 }
@@ -271,14 +275,31 @@ static void perform(uint32_t op, char *p, uint32_t size, const uint64_t *old_mas
 	case OP_LINK ... OP_READONLY:
 		do_mount(op, p, end);
 		return;
+	case OP_LINKS:
+		do_links(p, end);
+		return;
+	case OP_VERIFY:
+		do_verify(p, end);
+		return;
 	case OP_COPY:
 		do_copy(p, end);
+		return;
+	case OP_HOST:
+		do_host(p, end);
 		return;
 	case OP_PRESERVE:
 		preserve(p, end);
 		return;
 	case OP_HOSTNAME ... OP_KEYRING:
 		do_rights(op, p, end);
+		return;
+	case OP_HOLD:
+		do_hold(p, end);
+		return;
+	case OP_KEEP:
+		keep();
+	case OP_AFTER ... OP_ATTACH:
+		do_kept(op, p, end);
 		return;
 	}
 	die(op, EPROTO); /* an operation of a younger engine */
@@ -300,6 +321,9 @@ int main(int argc, char **argv, char **env)
 	int fd;
 
 	set_mask(&all, &old_mask);
+	callers_mask = old_mask;
+	if (env[0] && !env[1] && !strncmp(env[0], HOLD, sizeof(HOLD) - 1))
+		hold_main(number_of(env[0] + sizeof(HOLD) - 1));
 	if (env[0] && !env[1] && !strncmp(env[0], STAGE, sizeof(STAGE) - 1)) {
 		is_outer = 1;
 		fd = number_of(env[0] + sizeof(STAGE) - 1);

@@ -55,7 +55,9 @@ func TestOperationNumbers(t *testing.T) {
 		"stagefork": stageFork, "name": opName, "userns": opUserns, "scratch": opScratch, "clone": opClone, "upper": opUpper, "seed": opSeed,
 		"overlay": opOverlay, "link": opLink, "mount": opMount, "bind": opBind, "node": opNode, "symlink": opSymlink, "mask": opMask,
 		"readonly": opReadonly, "pivot": opPivot, "hostname": opHostname, "loopback": opLoopback, "rlimit": opRlimit, "umask": opUmask,
-		"cwd": opCwd, "caps": opCaps, "ids": opIDs, "keyring": opKeyring, "range": opRange, "exec": opExec,
+		"cwd": opCwd, "caps": opCaps, "ids": opIDs, "keyring": opKeyring, "range": opRange, "exec": opExec, "copy": opCopy, "preserve": opPreserve, "links": opLinks, "verify": opVerify,
+		"host": opHost,
+		"hold": opHold, "keep": opKeep, "after": opAfter, "graft": opGraft, "fresh": opFresh, "join": opJoin, "again": opAgain, "serve": opServe, "attach": opAttach,
 	}
 	for name, n := range own {
 		if c[name] != strconv.Itoa(n) {
@@ -103,6 +105,7 @@ func TestBrokenLists(t *testing.T) {
 		"mount without a root":      list(func(o *Ops) { o.Mount("proc", "proc", "/proc", "", 0, 0) }),
 		"pivot without a root":      list(func(o *Ops) { o.Pivot(false) }),
 		"overlay without an upper":  list(func(o *Ops) { o.Overlay([]Handle{{FD: 0, Path: "/"}}) }),
+		"host in the host's mounts": list(func(o *Ops) { o.Host("/") }),
 		"overlay of nothing":        list(func(o *Ops) { o.Overlay(nil) }),
 		"ids without caps":          list(func(o *Ops) { o.IDs(0, 0, nil) }),
 		"operation of the future":   list(func(o *Ops) { o.add(1000, nil) }),

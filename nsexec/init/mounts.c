@@ -38,13 +38,21 @@ int set_attrs(int fd, uint64_t attrs, int recursive)
 	return syscall(NR_mount_setattr, fd, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE_ : 0), &a, sizeof(a));
 }
 
+/* What is mounted at the source later may show; what is mounted on the clone must not get out. */
+int detach_events(int fd)
+{
+	struct mount_attr a = {0, 0, 1UL << 19 /* MS_SLAVE */, 0};
+
+	return syscall(NR_mount_setattr, fd, "", AT_EMPTY_PATH | AT_RECURSIVE_, &a, sizeof(a));
+}
+
 int clone_tree(int dir, const char *path, int recursive)
 {
 	return syscall(NR_open_tree, dir, path,
 		       OPEN_TREE_CLONE | O_CLOEXEC | AT_SYMLINK_NOFOLLOW | (*path ? 0 : AT_EMPTY_PATH) | (recursive ? AT_RECURSIVE_ : 0));
 }
 
-static const char *relative(const char *path)
+const char *relative(const char *path)
 {
 	while (*path == '/')
 		path++;
@@ -79,7 +87,7 @@ static int open_dirs(char *path, int flags)
 }
 
 /* The directory that holds path's last component, made if missing; *name is that component. */
-static int find_parent(uint32_t op, const char *path, int flags, const char **name)
+int find_parent(uint32_t op, const char *path, int flags, const char **name)
 {
 	char b[4096] = ".", *slash;
 	int fd;
@@ -128,7 +136,7 @@ void attach(uint32_t op, int tree, int target, const char *a, const char *b)
 	close(target);
 }
 
-static int is_dir(int fd)
+int is_dir(int fd)
 {
 	struct stat st;
 
@@ -210,12 +218,13 @@ static void mount_fs(char *p, char *end)
 		close(fs);
 		tree = make_fs(type, source, options, attrs | ATTR_RDONLY, &fs);
 	}
-	/* They belong to whoever owns the network, or the ipc namespace. */
-	if (tree < 0 && errno == EPERM && (!strcmp(type, "sysfs") || !strcmp(type, "mqueue"))) {
+	/* They belong to whoever owns the network, the ipc or the pid namespace. */
+	if (tree < 0 && errno == EPERM && (!strcmp(type, "sysfs") || !strcmp(type, "mqueue") || (host_pids && !strcmp(type, "proc")))) {
 		if (fs >= 0)
 			close(fs);
 		sys_is_hosts |= *type == 's';
-		bind(OP_MOUNT, path, path, attrs, F_RECURSIVE);
+		if (*type != 'm' || access(path, F_OK) == 0) /* a host does without queues */
+			bind(OP_MOUNT, path, path, attrs, F_RECURSIVE);
 		return;
 	}
 	if (tree < 0)

@@ -36,6 +36,9 @@ const (
 	opKeyring  = 51
 	opCopy     = 52
 	opPreserve = 53
+	opLinks    = 54
+	opVerify   = 55
+	opHost     = 56
 )
 
 // StageEnv begins the only variable in the environment of the direct engine's program; a descriptor follows.
@@ -51,6 +54,8 @@ const (
 	Host = 4
 	// HostSys does it only where /sys is the host's.
 	HostSys = 8
+	// Trusted has overlayfs read root's attributes instead of users'.
+	Trusted = 32
 )
 
 // Kinds of links.
@@ -129,7 +134,8 @@ func (o *Ops) Exec(file string, args, env []string) {
 func (o *Ops) Scratch(fd int) { o.add(opScratch, []uint32{uint32(fd)}) }
 
 // Clone starts PID 1 in new namespaces (CLONE_NEW*) and gives its mounts the propagation (MS_*). All operations but
-// those above are for behind it.
+// those above are for behind it. Without CLONE_NEWPID it is no PID 1 but a process of the host's, which ends what the app
+// leaves behind all the same.
 func (o *Ops) Clone(namespaces, propagation uint32) {
 	o.add(opClone, []uint32{namespaces, propagation})
 }
@@ -190,6 +196,23 @@ func (o *Ops) Overlay(layers []Handle) {
 	}
 	o.add(opOverlay, numbers, paths...)
 }
+
+// Links mounts the host layer, which becomes the topmost of the overlay's lower layers: a layer that holds only metadata,
+// and directories of the host that hold the content.
+func (o *Ops) Links(layer Handle, data []Handle, flags uint32) {
+	numbers, paths := []uint32{flags, uint32(layer.FD), uint32(len(data))}, []string{layer.Path}
+	for _, d := range data {
+		numbers, paths = append(numbers, uint32(d.FD)), append(paths, d.Path)
+	}
+	o.add(opLinks, numbers, paths...)
+}
+
+// Verify ends a list: it reads a byte of the file at path below the mounted root, and ends with 0 if that works.
+func (o *Ops) Verify(path string) { o.add(opVerify, nil, strings.TrimPrefix(path, "/")) }
+
+// Host makes the host's root, or a directory of it, the root: read-only, with all that is mounted there, without setuid
+// programs and devices. It stands in for Upper and Overlay.
+func (o *Ops) Host(path string) { o.add(opHost, nil, path) }
 
 // Link binds a host file read-only. Neither path may lead through a symlink.
 func (o *Ops) Link(kind, flags uint32, source, target string) {
@@ -289,6 +312,13 @@ func (o *Ops) Keyring() { o.add(opKeyring, nil) }
 
 // NoNewPrivs sets no_new_privs.
 func (o *Ops) NoNewPrivs() { o.add(opNoPrivs, nil) }
+
+// Filters load seccomp programs, in this order.
+func (o *Ops) Filters(programs [][]byte) {
+	for _, f := range programs {
+		o.b = record(o.b, opFilter, f)
+	}
+}
 
 // Run ends a list: what comes between the rights and the app. Its fields Stdio and OwnGroup have no meaning here.
 func (o *Ops) Run(p *Program) {

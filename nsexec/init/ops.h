@@ -20,7 +20,7 @@
 /* Not in every C library; the same on every architecture. */
 enum {
 	NR_open_tree = 428, NR_move_mount = 429, NR_fsopen = 430, NR_fsconfig = 431, NR_fsmount = 432,
-	NR_close_range = 436, NR_openat2 = 437, NR_mount_setattr = 442,
+	NR_pidfd_send_signal = 424, NR_close_range = 436, NR_openat2 = 437, NR_mount_setattr = 442,
 };
 
 /* From linux/mount.h, linux/openat2.h, linux/sched.h, which musl's compiler wrapper does not find. */
@@ -38,6 +38,7 @@ enum { FSCONFIG_SET_FLAG_ = 0, FSCONFIG_SET_STRING_ = 1, FSCONFIG_CMD_CREATE_ = 
 #define RESOLVE_BENEATH 0x08
 #define RESOLVE_IN_ROOT 0x10
 #define NEWUSER 0x10000000
+#define NEWPID 0x20000000
 
 #define MAGIC 0x314b4c46u /* "FLK1" on little endian */
 
@@ -79,7 +80,21 @@ enum op {
 	OP_IDS = 50,     /* uint32 uid, gid, 1 to set groups, groups… */
 	OP_KEYRING = 51, /* leave the caller's session keyring */
 	OP_COPY = 52,    /* uint32 mode, uid, gid (~0: as it is); source on the host, path */
+	OP_LINKS = 54,   /* uint32 flags, descriptor of the links' layer, number of data layers, descriptors; paths: the host layer */
+	OP_VERIFY = 55,  /* path: read a byte of it below the root, and end well */
+	OP_HOST = 56,    /* path: the root is the host's, or a directory of it, read-only with all that is mounted there */
 	OP_PRESERVE = 53, /* uint32 n, descriptors beyond 2 that the app gets, too */
+
+	/* Of kept instances: hold.c, join.c. */
+	OP_HOLD = 64,    /* int32 lock, state file: leave a process behind that watches over PID 1 */
+	OP_KEEP = 65,    /* PID 1 stays, without an app; must come last */
+	OP_AFTER = 66,   /* uint32 number of arguments; file, arguments, environment: to be run when the app has ended */
+	OP_GRAFT = 67,   /* uint32 attributes, flags; source, target: show it in the instance, unless it is there */
+	OP_FRESH = 68,   /* uint32 mode; target, content: have that file in the instance */
+	OP_SERVE = 71,   /* int32 listening socket, lock: what follows runs in a terminal of its own, served to who connects */
+	OP_ATTACH = 72,  /* int32 socket: be at such a terminal; must come last */
+	OP_AGAIN = 70,   /* as OP_AFTER: to become if the instance is about to end */
+	OP_JOIN = 69,    /* int32 pidfd, lock; uint32 pid, namespaces: go on inside of the instance */
 };
 
 /* Flags of the operations on mounts. */
@@ -88,10 +103,12 @@ enum {
 	F_FOLLOW = 2,    /* symlinks on the way to the target may be followed, inside the root */
 	F_HOST = 4,      /* don't try to make it, take the host's */
 	F_SYS = 8,       /* only where /sys is the host's */
+	F_TRUSTED = 32,  /* overlayfs' attributes are those of root */
+	F_OPTIONAL = 16, /* a source that is missing is left out */
 };
 
 enum { LINK_FILE = 0, LINK_DIR = 1, LINK_SOCKET = 2 };
-enum { UPPER_TMPFS = 0, UPPER_DISK = 1, UPPER_NONE = 2 };
+enum { UPPER_TMPFS = 0, UPPER_DISK = 1, UPPER_NONE = 2, UPPER_KEPT = 3 /* on disk, perhaps from an earlier start */ };
 
 struct upper {
 	uint32_t kind;
@@ -114,9 +131,14 @@ struct report {
  * behind which stop of the app it was sent. */
 #define CARRIER 63
 #define CARRIED(sig, stops) ((int)((sig) | ((stops) & 0xffff) << 8))
+/* What the kernel sends when the outer process is gone: with the host's pids, and to the process around a joined app. */
+#define ORPHANED 64
 
 /* init.c */
 extern int status_fd;
+void follow_engine(int sig);
+char **vector(uint32_t op, char *p, uint32_t size);
+extern uint64_t callers_mask;
 void close_rest(void);
 void close_preserved(void);
 extern int preserved;
@@ -139,27 +161,73 @@ void do_userns(char *p, char *end);
 void do_clone(char *p, char *end);
 void do_range(char *p, char *end);
 void set_scratch(int fd);
+void leave(int status) __attribute__((noreturn));
+void leave_behind(uint32_t op, unsigned long namespaces);
+extern int join_lock; /* what only who enters has to hold */
+
+/* after.c: each is file, arguments, NULL, environment, NULL. */
+extern char **again, **after;
+extern int complaints; /* stderr for what is run at the end */
+char **program(uint32_t op, char *p, char *end);
+void run_after(void);
+void start_again(pid_t child) __attribute__((noreturn));
+
+/* hold.c, join.c: instances that outlive their starts. */
+#define HOLD "FLAKE_HOLD="
+extern int holding;
+void do_hold(char *p, char *end);
+void guard(pid_t pid1, int pipe, int signals) __attribute__((noreturn));
+void keep(void) __attribute__((noreturn));
+void hold_main(int fd) __attribute__((noreturn));
+void do_kept(uint32_t op, char *p, char *end);
+int instance_ends(void);
+
+/* serve.c, attach.c: what goes over their socket. */
+#define PACKET 4096
+#define TIOCGPTPEER_ 0x5441
+enum { PACKET_DATA = 'd', PACKET_SIZE = 'w', PACKET_END = 'e', PACKET_GONE = 'g' };
+int send_packet(int fd, char kind, const void *data, size_t n, int nowait);
+void do_serve(char *p, char *end);
+void do_attach(char *p, char *end) __attribute__((noreturn));
 
 /* root.c, mounts.c */
 extern int root, base;
 int resolve(int dir, const char *path, int flags, uint64_t how);
+const char *relative(const char *path);
+int find_parent(uint32_t op, const char *path, int flags, const char **name);
+int is_dir(int fd);
 int set_attrs(int fd, uint64_t attrs, int recursive);
+int detach_events(int fd);
 int clone_tree(int dir, const char *path, int recursive);
 int find_target(uint32_t op, const char *path, int flags, int as_dir);
 void attach(uint32_t op, int tree, int target, const char *a, const char *b);
 void do_upper(char *p, char *end);
 void do_seed(char *p, char *end);
 void do_copy(char *p, char *end);
+void do_links(char *p, char *end);
+void do_verify(char *p, char *end);
+void do_host(char *p, char *end);
 void do_overlay(char *p, char *end);
 void do_pivot(char *p, char *end);
 void do_mount(uint32_t op, char *p, char *end);
 
 /* rights.c */
 void load_filter(void *prog, uint32_t size);
+void note_groups(void);
 void do_rights(uint32_t op, char *p, char *end);
 
+/* jobs.c */
+struct signalfd_siginfo;
+void unblock(int sig);
+void note_terminal(void);
+void give_terminal_back(int status);
+void share_answers(uint32_t op);
+void relay(pid_t pid1, const struct signalfd_siginfo *in);
+void stop(pid_t pid1, int pipe, int sig);
+
 /* app.c */
-extern int own_group, child_ignored;
+extern int own_group, child_ignored, host_pids, joined;
+int next_signal(siginfo_t *info);
 extern char **app_env;
 extern uint32_t *answers; /* of PID 1 to the outer process, in memory that they share: a number */
 void run(char **argv, const uint64_t *old_mask);

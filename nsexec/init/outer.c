@@ -9,19 +9,13 @@
 #include <dirent.h>
 #include <poll.h>
 #include <stdio.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
-#include <termios.h>
-#include <time.h>
-
-#ifndef F_SETSIG
-#define F_SETSIG 10
-#endif
 
 static int scratch = -1;
+int join_lock = -1;
 
 void set_scratch(int fd)
 {
@@ -189,54 +183,15 @@ static void remove_scratch(void)
 	}
 }
 
-static void unblock(int sig)
-{
-	uint64_t one = 1ULL << (sig - 1);
-
-	syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &one, NULL, sizeof(one));
-}
-
-static int terminal = -1; /* the caller's, where it is one and we are in front */
-static struct termios modes;
-
-static void note_terminal(void)
-{
-	int fd;
-
-	for (fd = 0; fd < 3 && terminal < 0; fd++)
-		if (tcgetattr(fd, &modes) == 0) {
-			if (tcgetpgrp(fd) != getpgrp())
-				return;
-			terminal = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-		}
-}
-
-/*
- * A command that makes groups of its own gives the terminal back when it ends, and sets its modes back; one that was
- * killed does neither, and not every shell does it in its place. If somebody else has come to the front meanwhile, it is
- * his.
- */
-static void give_terminal_back(int status)
-{
-	pid_t front = terminal < 0 ? -1 : tcgetpgrp(terminal);
-
-	if (front <= 0)
-		return;
-	if (front != getpgrp() && kill(-front, 0) != 0 && errno == ESRCH && tcsetpgrp(terminal, getpgrp()) == 0)
-		front = getpgrp();
-	if (front == getpgrp() && WIFSIGNALED(status))
-		tcsetattr(terminal, TCSANOW, &modes);
-}
-
 /* End as the app did, so that a shell sees what it would have seen of the app; the core dump was the app's. */
-static void leave(int status) __attribute__((noreturn));
-static void leave(int status)
+void leave(int status)
 {
 	struct rlimit none = {0, 0};
 	int sig = WTERMSIG(status);
 
 	remove_scratch();
 	give_terminal_back(status);
+	run_after();
 	if (WIFEXITED(status))
 		_exit(WEXITSTATUS(status));
 	setrlimit(RLIMIT_CORE, &none);
@@ -247,89 +202,13 @@ static void leave(int status)
 	_exit(128 + sig);
 }
 
-static uint32_t stops; /* of the app, that we know of */
-
-/* Hand PID 1 a signal for the app, or 0: see ask(). */
-static void carry(pid_t pid1, int sig)
+/* Don't keep the caller's pipes open: a reader waits for their end. */
+static void leave_stdio(void)
 {
-	siginfo_t info;
-
-	memset(&info, 0, sizeof(info));
-	info.si_signo = CARRIER;
-	info.si_code = SI_QUEUE;
-	info.si_pid = getpid();
-	info.si_uid = getuid();
-	info.si_value.sival_int = CARRIED(sig, stops);
-	syscall(SYS_rt_sigqueueinfo, pid1, CARRIER, &info);
-}
-
-/*
- * What a terminal sends goes to its whole foreground group: the app has got it already. But when it goes away only the
- * leader of its session is told, and that may be us. Other signals of the kernel (a timer that was set before we were
- * executed) and everything that somebody sends are for the app.
- */
-static void relay(pid_t pid1, const struct signalfd_siginfo *in)
-{
-	int sig = in->ssi_signo;
-
-	if (sig == SIGCHLD || in->ssi_code > SI_KERNEL)
-		return;
-	if (in->ssi_code > 0 && in->ssi_code < SI_KERNEL)
-		return; /* our own wake-up, see stop() */
-	if (in->ssi_code == SI_KERNEL)
-		switch (sig) {
-		case SIGHUP: case SIGCONT:
-			if (getsid(0) == getpid())
-				break;
-			return;
-		case SIGINT: case SIGQUIT: case SIGTSTP: case SIGTTIN: case SIGTTOU: case SIGWINCH:
-			return;
-		}
-	carry(pid1, sig);
-}
-
-/*
- * Have PID 1 report what there is to report, and be through with it. The app may have been continued since its stop was
- * reported, for example by a shell which saw us stop by the terminal's own signal. And the kernel raises the signal that
- * wakes us in stop() behind the write to the pipe: the very report of a stop must not do it.
- */
-static void ask(pid_t pid1, int pipe)
-{
-	struct pollfd p = {pipe, 0, 0};
-	uint32_t before = __atomic_load_n(answers, __ATOMIC_ACQUIRE);
-
-	carry(pid1, 0);
-	while (__atomic_load_n(answers, __ATOMIC_ACQUIRE) == before && poll(&p, 1, 0) == 0)
-		nanosleep(&(struct timespec){0, 50000}, NULL);
-}
-
-/*
- * The app was stopped: stop as well, and so the caller's shell sees a stopped job. Should the app be continued or
- * killed meanwhile by somebody who does not know of us, the pipe wakes us.
- */
-static void stop(pid_t pid1, int pipe, int sig)
-{
-	struct pollfd p = {pipe, POLLIN, 0};
-	uint64_t all = ~0ULL;
-
-	ask(pid1, pipe);
-	fcntl(pipe, F_SETOWN, getpid());
-	fcntl(pipe, F_SETSIG, SIGCONT);
-	fcntl(pipe, F_SETFL, O_ASYNC);
-	signal(sig, SIG_DFL);
-	/* Blocked it waits, and a SIGCONT that comes meanwhile takes it back. */
-	if (sig != SIGSTOP)
-		kill(getpid(), sig);
-	if (poll(&p, 1, 0) == 0) {
-		if (sig == SIGSTOP)
-			kill(getpid(), sig);
-		else
-			unblock(sig);
-		set_mask(&all, NULL);
-	} else if (sig != SIGSTOP) {
-		syscall(SYS_rt_sigtimedwait, &(uint64_t){1ULL << (sig - 1)}, NULL, &(struct timespec){0, 0}, sizeof(all));
-	}
-	fcntl(pipe, F_SETFL, 0);
+	close(0);
+	close(1);
+	close(2);
+	close_preserved();
 }
 
 static void watch(pid_t pid1, int pipe, int signals)
@@ -350,8 +229,14 @@ static void watch(pid_t pid1, int pipe, int signals)
 		n = read(pipe, &r, sizeof(r));
 		if (n != sizeof(r))
 			break;
+		if (r.kind == KIND_STARTED && again)
+			leave_stdio();
+		if (r.kind == KIND_FAILED && again && r.op == OP_AGAIN) {
+			if (!instance_ends())
+				die(STAGE_FORK, r.value);
+			start_again(pid1);
+		}
 		if (r.kind == KIND_STOPPED) {
-			stops++;
 			stop(pid1, pipe, r.value);
 		} else if (r.kind == KIND_FAILED && !decided) {
 			decided = 1;
@@ -371,40 +256,48 @@ static void watch(pid_t pid1, int pipe, int signals)
 	leave(status);
 }
 
-/* Returns in PID 1 only. */
-void do_clone(char *p, char *end)
+/* Forks a process into new namespaces, or none, and watches it till the end. Returns in that process only. */
+void leave_behind(uint32_t op, unsigned long namespaces)
 {
-	uint32_t flags = number(OP_CLONE, &p, end), propagation = number(OP_CLONE, &p, end);
 	uint64_t all = ~0ULL;
 	int fds[2], signals;
 	pid_t pid;
 
 	if (pipe2(fds, O_CLOEXEC) != 0)
-		die(OP_CLONE, errno);
+		die(op, errno);
 	signals = syscall(SYS_signalfd4, -1, &all, sizeof(all), O_CLOEXEC | O_NONBLOCK);
 	if (signals < 0)
-		die(OP_CLONE, errno);
-	answers = mmap(NULL, sizeof(*answers), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (answers == MAP_FAILED)
-		die(OP_CLONE, errno);
+		die(op, errno);
+	share_answers(op);
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	note_terminal();
-	pid = syscall(SYS_clone, (unsigned long)flags | SIGCHLD, 0UL, 0UL, 0UL, 0UL);
+	pid = syscall(SYS_clone, namespaces | SIGCHLD, 0UL, 0UL, 0UL, 0UL);
 	if (pid < 0)
-		die(OP_CLONE, errno);
+		die(op, errno);
 	if (pid > 0) {
 		close(fds[1]);
-		/* Don't keep the caller's pipes open: a reader waits for their end. */
-		close(0);
-		close(1);
-		close(2);
-		close_preserved();
+		if (holding)
+			guard(pid, fds[0], signals);
+		close(join_lock);
+		if (after)
+			complaints = fcntl(2, F_DUPFD_CLOEXEC, 3);
+		if (!again)
+			leave_stdio();
 		watch(pid, fds[0], signals);
 	}
 	is_outer = 0;
 	close(fds[0]);
 	close(signals);
 	status_fd = fds[1];
+}
+
+/* Returns in PID 1 only. */
+void do_clone(char *p, char *end)
+{
+	uint32_t flags = number(OP_CLONE, &p, end), propagation = number(OP_CLONE, &p, end);
+
+	leave_behind(OP_CLONE, flags);
+	host_pids = !(flags & NEWPID);
 	prctl(PR_SET_NAME, "flake-init", 0, 0, 0);
 	if (syscall(SYS_mount, NULL, "/", NULL, (unsigned long)propagation, NULL) != 0)
 		die_at(OP_CLONE, errno, "detach mount namespace", NULL, NULL);

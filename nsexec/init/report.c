@@ -6,6 +6,7 @@
  * can't be executed they are those of nsexec.ExecError, and a test compares them.
  */
 #include "ops.h"
+#include <sys/prctl.h>
 
 const char *speaker, *command;
 int is_outer, own_userns;
@@ -59,7 +60,7 @@ static const struct {
 	{ELOOP, "too many levels of symbolic links"}, {EPROTO, "protocol error"},
 	{EOVERFLOW, "value too large for defined data type"}, {ELIBBAD, "accessing a corrupted shared library"},
 	{EUSERS, "too many users"}, {EOPNOTSUPP, "operation not supported"}, {ESTALE, "stale file handle"},
-	{EDQUOT, "disk quota exceeded"},
+	{EDQUOT, "disk quota exceeded"}, {EPIPE, "broken pipe"},
 };
 
 static void add_error(struct lines *l, int err)
@@ -87,24 +88,42 @@ static int knob_is(const char *path, char value)
 	return is;
 }
 
+/* Somebody's filter on system calls, as long as ours is not loaded. */
+static int filtered(void)
+{
+	return prctl(PR_GET_SECCOMP, 0, 0, 0, 0) == 2;
+}
+
 /* Why an ordinary user gets no namespace of users, or none that is of use. */
-static const char *barred(void)
+static const char *barred(uint32_t op, int err)
 {
 	if (knob_is("/proc/sys/kernel/unprivileged_userns_clone", '0'))
 		return "let users make namespaces: `sysctl kernel.unprivileged_userns_clone=1` as root";
 	if (knob_is("/proc/sys/user/max_user_namespaces", '0'))
 		return "let users make namespaces: `sysctl user.max_user_namespaces=15000` as root";
+	if ((op == OP_USERNS || op == OP_CLONE) && err != ENOSPC) {
+		if (err == EACCES && knob_is("/sys/fs/selinux/enforce", '1'))
+			return "SELinux bars it: allow `user_namespace create` for the type that `ausearch -m avc` names";
+		if (filtered())
+			return "a seccomp filter bars it (Seccomp in /proc/self/status): run outside of other containers and sandboxes, or let "
+			       "the outer one make namespaces (docker, podman: --security-opt seccomp=unconfined; systemd: RestrictNamespaces=no)";
+	}
 	if (knob_is("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", '1'))
 		return "AppArmor bars it: install our profile, or `sysctl kernel.apparmor_restrict_unprivileged_userns=0` as root";
+	if (op == OP_USERNS && err == EACCES && knob_is("/sys/module/apparmor/parameters/enabled", 'Y'))
+		return "AppArmor bars it: install our profile, or allow `userns,` in the one that /proc/self/attr/current names";
 	return NULL;
 }
 
 static const char *remedy(uint32_t op, int err)
 {
-	const char *why = own_userns && op != OP_RANGE && (err == EPERM || err == EACCES || err == ENOSPC) ? barred() : NULL;
+	const char *why = own_userns && op != OP_RANGE && (err == EPERM || err == EACCES || err == ENOSPC) ? barred(op, err) : NULL;
 
 	if (why)
 		return why;
+	if (err == ENOSYS && filtered())
+		return "a seccomp filter may bar it (Seccomp in /proc/self/status): run outside of other containers and sandboxes, "
+		       "or use a kernel of version 5.12 or newer";
 	if (err == ENOSYS)
 		return "use a kernel of version 5.12 or newer, or `engine: libcontainer`";
 	if (err == ENOSPC && (op == OP_USERNS || op == OP_CLONE))
@@ -134,11 +153,35 @@ static const char *remedy(uint32_t op, int err)
 		if (err == E2BIG)
 			return "use Linux 6.7 or newer, or images with fewer layers";
 		return "check that the store lies on a local file system that is no overlay itself";
-	case OP_LINK:
+	case OP_LINK: case OP_LINKS:
 		return "start again: host files have changed since the start was planned";
 	case OP_MOUNT:
 		if (err == EPERM && own_userns)
 			return "run outside of other containers, or give the outer one `nesting: true`";
+		break;
+	case OP_RLIMIT:
+		if (err == EPERM)
+			return "ask for no more than the hard limit that you have yourself (`ulimit -Ha`), or run as root";
+		break;
+	case OP_BIND:
+		if (err == ENOENT)
+			return "make what is missing on the host, or take the option out";
+		break;
+	case OP_CAPS:
+		if (err == EPERM)
+			return "leave out capabilities that you don't have yourself";
+		break;
+	case OP_HOLD:
+		return err == EBUSY ? "end it with `flake-ctl reset`: something of it is still running" : "start it again; the kernel's log may tell more";
+	case OP_JOIN:
+		if (err == EPERM)
+			return "end it with `flake-ctl reset`, or start it as who started it first, with CAP_SYS_PTRACE if that is root";
+		return "start it again: the instance has ended meanwhile";
+	case OP_ATTACH:
+		return "call it again, to come back or to start it again; another instance has a terminal of its own";
+	case OP_GRAFT:
+		if (err == EACCES || err == EOVERFLOW || err == EROFS)
+			return "start it in a directory that the instance has, or end the instance first (flake-ctl reset)";
 		break;
 	case OP_CWD:
 		return "change to another directory, or name one that the image has with workdir: (--workdir)";
@@ -183,7 +226,9 @@ void die(uint32_t op, int err)
 		[OP_HOSTNAME] = "set host name", [OP_LOOPBACK] = "bring up the loopback interface",
 		[OP_RLIMIT] = "set a resource limit", [OP_CAPS] = "set capabilities", [OP_IDS] = "set user and groups",
 		[OP_KEYRING] = "leave the caller's keyring", [OP_RANGE] = "map the range of ids", [OP_EXEC] = "execute a program",
-		[OP_PRESERVE] = "keep descriptors",
+		[OP_PRESERVE] = "keep descriptors", [OP_LINKS] = "mount host layer",
+		[OP_HOLD] = "keep an instance", [OP_KEEP] = "stay in the container", [OP_JOIN] = "enter the kept instance",
+		[OP_SERVE] = "run it in a terminal of its own", [OP_ATTACH] = "come to the app's terminal",
 	};
 
 	die_at(op, err, op < sizeof(what) / sizeof(*what) && what[op] ? what[op] : "set up the container", NULL, NULL);

@@ -180,17 +180,26 @@ static void set_caps(void)
 			die(OP_CAPS, errno);
 }
 
+static char may_set = '?';
+
+void note_groups(void)
+{
+	int fd = open("/proc/self/setgroups", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || read(fd, &may_set, 1) != 1)
+		may_set = 0;
+	close(fd);
+}
+
 /* In a user namespace that somebody without privileges made, nobody can set groups. */
 static int groups_are_fixed(void)
 {
-	int err = errno, fd = open("/proc/self/setgroups", O_RDONLY | O_CLOEXEC);
-	char c = 0;
+	int err = errno;
 
-	if (fd < 0 || read(fd, &c, 1) != 1)
-		c = 0;
-	close(fd);
+	if (may_set == '?')
+		note_groups();
 	errno = err;
-	return err == EPERM && c == 'd';
+	return err == EPERM && may_set == 'd';
 }
 
 static void become(char *p, char *end)

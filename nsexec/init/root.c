@@ -17,7 +17,9 @@
 int root = -1; /* the mounted overlay */
 int base = -1; /* directory that holds upper/, work/ and root/ */
 static int upper = -1;
+static int links = -1; /* the host layer: host files as an overlay of their own, topmost of the lower layers */
 static struct upper how;
+static int kept; /* the upper may have been used before */
 static mode_t callers_umask;
 
 static int fs_string(int fs, const char *key, const char *value)
@@ -33,6 +35,39 @@ static int make(int dir, const char *name, mode_t mode)
 		return -1;
 	fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	return fd;
+}
+
+/* Mode and owner of the root are those of a layer, in so far as they mean something here. */
+static void like_layer(int fd, struct stat st)
+{
+	/* The owner of a store that is not the caller's has no number here. The caller stands in, who may not write. */
+	if (own_userns == OWN_SINGLE && st.st_uid != geteuid())
+		st.st_mode &= ~0222;
+	else if (own_userns != OWN_SINGLE && (st.st_uid != 0 || st.st_gid != 0) && fchown(fd, st.st_uid, st.st_gid) != 0 && errno != EINVAL)
+		die(OP_UPPER, errno);
+	if (fchmod(fd, st.st_mode & 07777) != 0)
+		die(OP_UPPER, errno);
+}
+
+/* The upper of an earlier start is taken as it is; a new one appears whole, whenever a start is cut short. */
+static int make_upper(const struct stat *like)
+{
+	int fd;
+
+	if (!kept) {
+		fd = make(base, "upper", 0700);
+		if (fd >= 0)
+			like_layer(fd, *like);
+		return fd;
+	}
+	fd = openat(base, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd >= 0 || errno != ENOENT)
+		return fd;
+	fd = make(base, "upper.new", 0700);
+	if (fd < 0)
+		return fd;
+	like_layer(fd, *like);
+	return renameat(base, "upper.new", base, "upper") == 0 ? fd : -1;
 }
 
 static void mount_tmpfs(void)
@@ -62,7 +97,7 @@ static void mount_tmpfs(void)
  */
 static int reopen(uint32_t op, int fd, const char *path)
 {
-	int again = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int again = openat(AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct stat a, b;
 
 	if (again < 0 || fstat(fd, &a) != 0 || fstat(again, &b) != 0)
@@ -95,29 +130,24 @@ void do_upper(char *p, char *end)
 	p += sizeof(how);
 	path = text(OP_UPPER, &p, end);
 	callers_umask = umask(0); /* modes are meant as they are given */
+	if (how.kind == UPPER_KEPT)
+		how.kind = UPPER_DISK, kept = 1;
 	if (how.kind == UPPER_DISK)
 		base = reopen(OP_UPPER, how.scratch, path);
 	else
 		mount_tmpfs();
 	if (fstat(how.like, &st) != 0)
 		die(OP_UPPER, errno);
-	upper = make(base, "upper", 0700);
+	upper = make_upper(&st);
 	work = make(base, "work", 0700);
-	if (upper < 0 || work < 0 || mkdirat(base, "root", 0700) != 0)
-		die(OP_UPPER, errno);
-	/* The owner of a store that is not the caller's has no number here. The caller stands in, who may not write. */
-	if (own_userns == OWN_SINGLE && st.st_uid != geteuid())
-		st.st_mode &= ~0222;
-	else if (own_userns != OWN_SINGLE && (st.st_uid != 0 || st.st_gid != 0) && fchown(upper, st.st_uid, st.st_gid) != 0 && errno != EINVAL)
-		die(OP_UPPER, errno);
-	if (fchmod(upper, st.st_mode & 07777) != 0)
+	if (upper < 0 || work < 0 || (mkdirat(base, "root", 0700) != 0 && !(kept && errno == EEXIST)))
 		die(OP_UPPER, errno);
 	if (how.kind != UPPER_NONE)
 		probe_xattr(work);
 	close(work);
 }
 
-/* The directory of the upper that holds path's last component; *name is that. It has to be there. */
+/* The directory of the upper that holds path's last component; *name is that. It has to be there; -1 in a kept upper. */
 static int upper_parent(uint32_t op, char *path, const char **name)
 {
 	char *slash = strrchr(path, '/');
@@ -129,7 +159,8 @@ static int upper_parent(uint32_t op, char *path, const char **name)
 	*slash = '\0';
 	parent = resolve(upper, path, O_RDONLY | O_DIRECTORY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
 	*slash = '/';
-	if (parent < 0)
+	/* In a kept upper the app may have made something else of it since. */
+	if (parent < 0 && !(kept && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)))
 		die_at(op, errno, "make", path, NULL);
 	return parent;
 }
@@ -152,6 +183,8 @@ void do_seed(char *p, char *end)
 	const char *name;
 	int parent = upper_parent(OP_SEED, path, &name), ok;
 
+	if (parent < 0)
+		return;
 	if (S_ISLNK(mode))
 		ok = symlinkat(to, parent, name);
 	else if (S_ISREG(mode))
@@ -179,7 +212,7 @@ void do_copy(char *p, char *end)
 {
 	uint32_t mode = number(OP_COPY, &p, end), uid = number(OP_COPY, &p, end), gid = number(OP_COPY, &p, end);
 	char *source = text(OP_COPY, &p, end), *path = text(OP_COPY, &p, end), b[16384];
-	int from = open(source, O_RDONLY | O_NONBLOCK | O_CLOEXEC), to, parent;
+	int from = openat(AT_FDCWD, source, O_RDONLY | O_NONBLOCK | O_CLOEXEC), to, parent;
 	ssize_t n, all = 0;
 	const char *name;
 	struct stat st;
@@ -189,6 +222,10 @@ void do_copy(char *p, char *end)
 		return;
 	}
 	parent = upper_parent(OP_COPY, path, &name);
+	if (parent < 0) {
+		close(from);
+		return;
+	}
 	to = openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 	if (to < 0 && errno != EEXIST)
 		die_at(OP_COPY, errno, "make", path, NULL);
@@ -245,6 +282,11 @@ static int new_overlay(const int32_t *layers, int n, int *fs)
 		if (fs_string(*fs, "lowerdir+", b) != 0)
 			return -1;
 	}
+	if (links >= 0) {
+		fd_path(b, sizeof(b), links, "");
+		if (fs_string(*fs, "lowerdir+", b) != 0)
+			return -1;
+	}
 	for (i = 0; i < n; i++) {
 		fd_path(b, sizeof(b), layers[i], "");
 		if (fs_string(*fs, "lowerdir+", b) != 0)
@@ -270,11 +312,16 @@ static void classic_overlay(const int32_t *layers, int n, int err, int fs)
 	static char data[16384];
 	size_t at = 0, max = sysconf(_SC_PAGESIZE) < (long)sizeof(data) ? sysconf(_SC_PAGESIZE) : (long)sizeof(data);
 	char target[64], separator = '=';
-	int i;
+	int i, fd;
 
 	at = snprintf(data, sizeof(data), "userxattr,lowerdir");
-	for (i = how.kind == UPPER_NONE ? -1 : 0; i < n && at < max; i++, separator = ':')
-		at += snprintf(data + at, sizeof(data) - at, "%c/proc/self/fd/%d", separator, i < 0 ? upper : layers[i]);
+	for (i = -2; i < n && at < max; i++) {
+		fd = i == -2 ? (how.kind == UPPER_NONE ? upper : -1) : i == -1 ? links : layers[i];
+		if (fd < 0)
+			continue;
+		at += snprintf(data + at, sizeof(data) - at, "%c/proc/self/fd/%d", separator, fd);
+		separator = ':';
+	}
 	if (how.kind != UPPER_NONE && at < max)
 		at += snprintf(data + at, sizeof(data) - at, ",upperdir=/proc/self/fd/%d/upper,workdir=/proc/self/fd/%d/work", base, base);
 	fd_path(target, sizeof(target), base, "root");
@@ -284,6 +331,62 @@ static void classic_overlay(const int32_t *layers, int n, int err, int fs)
 	root = openat(base, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
 		die(OP_OVERLAY, errno);
+}
+
+/*
+ * Host files as one more overlay: a layer with nothing but names, modes and sizes, each of which leads to the file's
+ * content in a directory of the host. Redirects are followed here and never in the overlay that holds image layers.
+ * Only such data layers may be redirected to (Linux 6.5; with attributes of users 6.16).
+ */
+void do_links(char *p, char *end)
+{
+	uint32_t flags = number(OP_LINKS, &p, end), i, n;
+	int32_t layer[16];
+	char b[64];
+	int fs, point;
+
+	layer[0] = number(OP_LINKS, &p, end);
+	n = number(OP_LINKS, &p, end);
+	if (n < 1 || n >= sizeof(layer) / sizeof(*layer) || base < 0)
+		die(OP_LINKS, EPROTO);
+	for (i = 1; i <= n; i++)
+		layer[i] = number(OP_LINKS, &p, end);
+	for (i = 0; i <= n; i++)
+		layer[i] = reopen(OP_LINKS, layer[i], text(OP_LINKS, &p, end));
+	fs = syscall(NR_fsopen, "overlay", 1);
+	if (fs < 0 || fs_string(fs, "source", "overlay") != 0)
+		die_log(OP_LINKS, errno, "mount host layer", NULL, fs);
+	if (flags & F_TRUSTED ? fs_string(fs, "metacopy", "on") != 0 || fs_string(fs, "redirect_dir", "on") != 0
+			      : fs_string(fs, "userxattr", NULL) != 0)
+		die_log(OP_LINKS, errno, "mount host layer", NULL, fs);
+	for (i = 0; i <= n; i++) {
+		fd_path(b, sizeof(b), layer[i], "");
+		if (fs_string(fs, i ? "datadir+" : "lowerdir+", b) != 0)
+			die_log(OP_LINKS, errno, "mount host layer", NULL, fs);
+		close(layer[i]);
+	}
+	if (syscall(NR_fsconfig, fs, FSCONFIG_CMD_CREATE_, NULL, NULL, 0) != 0)
+		die_log(OP_LINKS, errno, "mount host layer", NULL, fs);
+	links = syscall(NR_fsmount, fs, 1, ATTR_RDONLY | ATTR_NODEV | ATTR_NOSUID);
+	close(fs);
+	/* overlayfs takes no layer from a mount that is attached nowhere */
+	point = make(base, "links", 0700);
+	if (links < 0 || point < 0 || syscall(NR_move_mount, links, "", point, "", MOVE_BOTH_EMPTY) != 0)
+		die(OP_LINKS, errno);
+	close(point);
+}
+
+/* Whether what was mounted works: a kernel may take all options and fail at the first file. */
+void do_verify(char *p, char *end)
+{
+	const char *path = text(OP_VERIFY, &p, end);
+	int fd = resolve(root, path, O_RDONLY, RESOLVE_IN_ROOT);
+	char c;
+
+	if (fd < 0 || read(fd, &c, 1) < 0)
+		die_at(OP_VERIFY, errno, "read", path, NULL);
+	report(KIND_ENDED, 0, 0, 0);
+	_exit(0);
 }
 
 void do_overlay(char *p, char *end)
@@ -313,6 +416,25 @@ void do_overlay(char *p, char *end)
 	if (point < 0 || syscall(NR_move_mount, root, "", point, "", MOVE_BOTH_EMPTY) != 0)
 		die(OP_OVERLAY, errno);
 	close(point);
+}
+
+/*
+ * The host itself is the root: all of it, as it is mounted now, read-only. What has to differ is mounted over it. It is
+ * a copy of the mounts, so the host's own stay as they are.
+ */
+void do_host(char *p, char *end)
+{
+	const char *path = text(OP_HOST, &p, end);
+
+	if (is_outer || root >= 0)
+		die(OP_HOST, EPROTO);
+	callers_umask = umask(0);
+	root = syscall(NR_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | O_CLOEXEC | AT_RECURSIVE_);
+	if (root < 0 || set_attrs(root, ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV, 1) != 0)
+		die_at(OP_HOST, errno, "show the host read-only:", path, NULL);
+	if (syscall(NR_move_mount, root, "", AT_FDCWD, "/", MOVE_FROM_EMPTY) != 0)
+		die_at(OP_HOST, errno, "show the host read-only:", path, NULL);
+	how.kind = UPPER_DISK; /* no tmpfs lies over the root */
 }
 
 /* What was the root, and what is mounted over it, goes away with the old one. No descriptor of the host's is left. */

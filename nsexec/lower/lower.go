@@ -71,8 +71,8 @@ func (l *lowering) namespaces() error {
 		}
 		flags |= flag
 	}
-	if need := uint32(unix.CLONE_NEWNS | unix.CLONE_NEWPID); flags&need != need {
-		return &UnsupportedError{"a start without mount and pid namespaces"}
+	if flags&unix.CLONE_NEWNS == 0 {
+		return &UnsupportedError{"a start without a mount namespace"}
 	}
 	switch c.RootPropagation {
 	case unix.MS_SLAVE | unix.MS_REC, unix.MS_PRIVATE | unix.MS_REC:
@@ -167,9 +167,6 @@ func (l *lowering) root() error {
 
 func (l *lowering) rights() error {
 	c := &l.left
-	if !c.NoNewPrivileges {
-		return &UnsupportedError{"a start without no_new_privs"}
-	}
 	if !c.NoNewKeyring {
 		l.Keyring()
 	}
@@ -184,7 +181,9 @@ func (l *lowering) rights() error {
 		return err
 	}
 	l.Caps(caps)
-	l.NoNewPrivs()
+	if c.NoNewPrivileges {
+		l.NoNewPrivs()
+	}
 	c.NoNewPrivileges, c.NoNewKeyring, c.Rlimits, c.Umask, c.Capabilities = false, false, nil, nil, nil
 	return nil
 }

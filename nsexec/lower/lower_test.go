@@ -39,7 +39,7 @@ func TestRefusals(t *testing.T) {
 		"user namespace":         {func(c *configs.Config) { c.Namespaces.Add(configs.NEWUSER, "") }, "namespace"},
 		"range of ids":           {func(c *configs.Config) { c.UIDMappings = []configs.IDMap{{Size: 65536}} }, "UIDMappings"},
 		"foreign namespace":      {func(c *configs.Config) { c.Namespaces.Add(configs.NEWNET, "/run/netns/x") }, "/run/netns/x"},
-		"no pid namespace":       {func(c *configs.Config) { c.Namespaces.Remove(configs.NEWPID) }, "pid"},
+		"no mount namespace":     {func(c *configs.Config) { c.Namespaces.Remove(configs.NEWNS) }, "mount namespace"},
 		"time namespace":         {func(c *configs.Config) { c.TimeOffsets = map[string]specs.LinuxTimeOffset{"boottime": {}} }, "TimeOffsets"},
 		"shared propagation":     {func(c *configs.Config) { c.RootPropagation = unix.MS_SHARED | unix.MS_REC }, "propagation"},
 		"a root of its own":      {func(c *configs.Config) { c.Rootfs = "/x" }, "Rootfs"},
@@ -49,7 +49,6 @@ func TestRefusals(t *testing.T) {
 		"apparmor":               {func(c *configs.Config) { c.AppArmorProfile = "x" }, "AppArmorProfile"},
 		"oom score":              {func(c *configs.Config) { c.OomScoreAdj = new(int) }, "OomScoreAdj"},
 		"libcontainer's seccomp": {func(c *configs.Config) { c.Seccomp = &configs.Seccomp{} }, "Seccomp"},
-		"new privileges":         {func(c *configs.Config) { c.NoNewPrivileges = false }, "no_new_privs"},
 		"all capabilities":       {func(c *configs.Config) { c.Capabilities = nil }, "capabilities"},
 		"unknown capability":     {func(c *configs.Config) { c.Capabilities.Bounding = []string{"CAP_FLY"} }, "CAP_FLY"},
 		"bridge":                 {func(c *configs.Config) { c.Networks = []*configs.Network{{Type: "veth"}} }, "veth"},
@@ -177,9 +176,19 @@ func TestUserHasWhatAUserMay(t *testing.T) {
 	}
 }
 
+func TestWhatAnOptionTakesAway(t *testing.T) {
+	if less := lowered(t, config.Spec{NewPrivs: true}, Options{}); slices.Contains(less, "3: ") || !slices.Contains(lowered(t, config.Spec{}, Options{}), "3: ") {
+		t.Errorf("no_new_privs: %q", less)
+	}
+	clone := func(spec config.Spec) string { return lowered(t, spec, Options{})[0] }
+	if with, without := clone(config.Spec{}), clone(config.Spec{Share: []string{"pid"}}); with == without {
+		t.Errorf("a start with the host's pids makes the namespaces %q, as any", without)
+	}
+}
+
 func TestCapabilityNumbers(t *testing.T) {
-	if len(capabilityBits) != unix.CAP_LAST_CAP+1 {
-		t.Errorf("%d capabilities, the kernel's headers know %d", len(capabilityBits), unix.CAP_LAST_CAP+1)
+	if n := len(config.Capabilities()); n != unix.CAP_LAST_CAP+1 {
+		t.Errorf("%d capabilities, the kernel's headers know %d", n, unix.CAP_LAST_CAP+1)
 	}
 	caps, err := capabilities(&configs.Capabilities{Bounding: config.DefaultCaps, Ambient: []string{"CAP_CHOWN"}})
 	if err != nil || caps.Bounding != 0x800405fb || caps.Ambient != 1 || caps.Permitted != 0 {

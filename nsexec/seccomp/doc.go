@@ -6,5 +6,5 @@
 //
 // It refuses to load filters: nsexec/init does that, in every engine.
 //
-// Entry points: Compile, Terminal.
+// Entry points: Compile, Terminal, and Script for what runs confined.
 package seccomp

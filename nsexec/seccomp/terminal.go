@@ -48,11 +48,6 @@ var injections = []uint32{unix.TIOCSTI, unix.TIOCLINUX}
 // The kernel looks at the low 32 bits of the request only, so the program does too: comparing all 64 was
 // how the filter could be walked around (CVE-2019-10063).
 func Terminal() []byte {
-	type insn struct {
-		code   uint16
-		jt, jf uint8
-		k      uint32
-	}
 	const (
 		load = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
 		jeq  = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
@@ -63,32 +58,26 @@ func Terminal() []byte {
 		low += 4
 	}
 	// Each architecture is a block: not mine: skip it; one of my ioctls: go on to the request; else allow.
-	request := []insn{{load, 0, 0, low}}
+	request := []instruction{{load, 0, 0, low}}
 	for i, r := range injections {
-		request = append(request, insn{jeq, uint8(len(injections) - i), 0, r})
+		request = append(request, instruction{jeq, uint8(len(injections) - i), 0, r})
 	}
 	request = append(request,
-		insn{ret, 0, 0, unix.SECCOMP_RET_ALLOW},
-		insn{ret, 0, 0, unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)})
+		instruction{ret, 0, 0, unix.SECCOMP_RET_ALLOW},
+		instruction{ret, 0, 0, unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)})
 
-	var blocks []insn
+	var blocks []instruction
 	for _, a := range ioctls {
-		block := []insn{{load, 0, 0, offsetNr}}
+		block := []instruction{{load, 0, 0, offsetNr}}
 		for i, nr := range a.nrs {
-			block = append(block, insn{jeq, uint8(len(a.nrs) - i), 0, nr})
+			block = append(block, instruction{jeq, uint8(len(a.nrs) - i), 0, nr})
 		}
-		block = append(block, insn{ret, 0, 0, unix.SECCOMP_RET_ALLOW})
+		block = append(block, instruction{ret, 0, 0, unix.SECCOMP_RET_ALLOW})
 		block = append(block, request...)
-		blocks = append(blocks, insn{load, 0, 0, offsetArch}, insn{jeq, 0, uint8(len(block)), a.arch})
+		blocks = append(blocks, instruction{load, 0, 0, offsetArch}, instruction{jeq, 0, uint8(len(block)), a.arch})
 		blocks = append(blocks, block...)
 	}
-	blocks = append(blocks, insn{ret, 0, 0, unix.SECCOMP_RET_ALLOW})
+	blocks = append(blocks, instruction{ret, 0, 0, unix.SECCOMP_RET_ALLOW})
 
-	out := make([]byte, 0, len(blocks)*instructionSize)
-	for _, i := range blocks {
-		out = binary.NativeEndian.AppendUint16(out, i.code)
-		out = append(out, i.jt, i.jf)
-		out = binary.NativeEndian.AppendUint32(out, i.k)
-	}
-	return out
+	return assemble(blocks)
 }

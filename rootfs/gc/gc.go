@@ -21,6 +21,8 @@ type Roots struct {
 	Images []digest.Digest
 	// Flakes names who pins an image, for messages. Its keys are pinned too.
 	Flakes map[digest.Digest][]string
+	// Layers are ids of layers that plans need and that are no image's.
+	Layers []string
 	// Again, if set, is asked for the roots once more when nothing can be added to
 	// the store any longer: what was registered meanwhile must not be collected.
 	Again func() (Roots, error)
@@ -78,6 +80,8 @@ type Report struct {
 type scope struct {
 	drop  map[string]bool // references that go although they lead somewhere
 	image digest.Digest   // the only image that may go
+	// layers, if not nil, are the only ones that may go, and no image may.
+	layers []string
 }
 
 // Empty says that there is nothing to remove.
@@ -199,6 +203,9 @@ func (r *Report) collectLayers(needed map[string]bool) error {
 			return err
 		}
 	}
+	for _, id := range r.roots.Layers {
+		needed[id] = true
+	}
 	for _, id := range ids {
 		if !needed[id] && r.store.HasLayer(id) {
 			r.Layers = append(r.Layers, Layer{id, r.layerSize(id)})
@@ -217,6 +224,9 @@ func (r *Report) layerSize(id string) int64 {
 }
 
 func (r *Report) scopeLayers() ([]string, error) {
+	if r.scope.layers != nil {
+		return r.scope.layers, nil
+	}
 	if len(r.Images) == 0 {
 		return nil, nil
 	}

@@ -64,5 +64,16 @@ func (r Roots) without(d digest.Digest) Roots {
 	is := func(o digest.Digest) bool { return o == d }
 	flakes := maps.Clone(r.Flakes)
 	delete(flakes, d)
-	return Roots{Images: slices.DeleteFunc(slices.Clone(r.Images), is), Flakes: flakes}
+	return Roots{Images: slices.DeleteFunc(slices.Clone(r.Images), is), Flakes: flakes, Layers: r.Layers}
+}
+
+// RemoveLayers takes those of the layers away that neither an image nor the
+// roots need, and leaves other garbage alone.
+func RemoveLayers(ctx context.Context, s *rootfs.Store, ids []string, roots Roots) (*Report, error) {
+	ids = slices.Compact(slices.Sorted(slices.Values(ids)))
+	r, err := plan(s, roots, &scope{layers: append([]string{}, ids...)})
+	if err != nil {
+		return nil, err
+	}
+	return r, r.Apply(ctx)
 }

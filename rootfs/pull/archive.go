@@ -19,6 +19,7 @@ import (
 	"go.podman.io/image/v5/types"
 
 	"github.com/flake-launcher/flake-launcher/rootfs"
+	"github.com/flake-launcher/flake-launcher/rootfs/internal/decompress"
 )
 
 // plain gives an uncompressed form of file: itself, or a copy in the store's
@@ -29,7 +30,7 @@ func (p *puller) plain(file string) (name string, cleanup func(), err error) {
 		return "", nil, err
 	}
 	defer f.Close()
-	br := bufio.NewReaderSize(f, readBuffer)
+	br := bufio.NewReaderSize(f, decompress.Buffer)
 	head, err := br.Peek(blockSize)
 	if err != nil && err != io.EOF {
 		return "", nil, err
@@ -37,7 +38,7 @@ func (p *puller) plain(file string) (name string, cleanup func(), err error) {
 	if isTar(head) {
 		return file, func() {}, nil
 	}
-	r, err := decompress(br)
+	r, err := decompress.New(br)
 	if err != nil {
 		return "", nil, fmt.Errorf("%w: %q: %w", ErrNotArchive, file, err)
 	}

@@ -17,6 +17,8 @@ import (
 	"go.podman.io/image/v5/types"
 
 	"github.com/flake-launcher/flake-launcher/rootfs"
+	"github.com/flake-launcher/flake-launcher/rootfs/internal/complete"
+	"github.com/flake-launcher/flake-launcher/rootfs/internal/decompress"
 	"github.com/flake-launcher/flake-launcher/rootfs/unpack"
 )
 
@@ -194,27 +196,11 @@ func (p *puller) bring(ctx context.Context, src types.ImageSource, l *layer, bar
 		}
 		id = l.chainID(diffID)
 	}
-	if err := p.commit(dir, id.Encoded(), &res); err != nil {
+	if err := complete.Commit(p.store, dir, id.Encoded(), &res, p.rootless); err != nil {
 		return err
 	}
 	l.fill(id, diffID, res)
 	return nil
-}
-
-// commit finishes a tree and makes it a layer.
-func (p *puller) commit(dir, id string, res *unpack.Result) error {
-	lost, err := unpack.Finish(dir, res)
-	if err != nil {
-		return err
-	}
-	if !p.rootless {
-		return p.store.CommitLayer(dir, id)
-	}
-	owners := make([]rootfs.Owner, len(lost))
-	for i, o := range lost {
-		owners[i] = rootfs.Owner(o)
-	}
-	return p.store.CommitLayerOwners(dir, id, owners)
 }
 
 // stream unpacks the blob while it comes, and verifies both digests.
@@ -260,7 +246,7 @@ func isFull(err error) bool {
 // unpackStream decompresses and unpacks; the reader is not in use any more
 // when it returns.
 func (p *puller) unpackStream(ctx context.Context, raw io.Reader, dir string) (unpack.Result, digest.Digest, error) {
-	tarStream, err := decompress(bufio.NewReaderSize(raw, readBuffer))
+	tarStream, err := decompress.New(bufio.NewReaderSize(raw, decompress.Buffer))
 	if err != nil {
 		return unpack.Result{}, "", fmt.Errorf("decompress: %w", err)
 	}
@@ -274,27 +260,16 @@ func (p *puller) unpackStream(ctx context.Context, raw io.Reader, dir string) (u
 
 // settle waits for the lower layers, which always are ahead of this one, and
 // gives the layer the parents it left unnamed.
-func (p *puller) settle(ctx context.Context, l *layer, dir string, res *unpack.Result) (err error) {
-	below := belowView{}
-	var dirs []string
+func (p *puller) settle(ctx context.Context, l *layer, dir string, res *unpack.Result) error {
+	var below []complete.Part
 	for _, b := range l.below {
 		select {
 		case <-b.done:
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-		owners := sync.OnceValues(func() (map[string]rootfs.Owner, error) { return p.owners(b.record.ID) })
-		for _, part := range p.store.LayerParts(b.record.ID) {
-			dirs = append(dirs, part)
-			below.owners = append(below.owners, owners)
-		}
+		below = append(below, complete.Part{Store: p.store, ID: b.record.ID})
 	}
-	if len(dirs) == 0 {
-		return nil
-	}
-	if below.View, err = rootfs.NewView(dirs); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, below.Close()) }()
-	return unpack.Settle(dir, res, below)
+	_, err := complete.Settle(dir, res, below)
+	return err
 }

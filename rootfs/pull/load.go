@@ -48,8 +48,12 @@ func (p *puller) load(ctx context.Context, name string) (*rootfs.Image, error) {
 	if fi.IsDir() {
 		// Both at once is what docker saves: its OCI layout is the whole image.
 		for _, d := range []struct{ kind, mark string }{{kindOCI, ispec.ImageLayoutFile}, {kindDir, dockerManifest}} {
-			if _, err := os.Stat(filepath.Join(file, d.mark)); err == nil {
+			_, err := os.Stat(filepath.Join(file, d.mark))
+			if err == nil {
 				return p.loadKind(ctx, d.kind, file)
+			}
+			if !errors.Is(err, fs.ErrNotExist) {
+				return nil, err
 			}
 		}
 		return nil, fmt.Errorf("%w: directory %q has neither %s nor %s", ErrNotArchive, file, ispec.ImageLayoutFile, dockerManifest)

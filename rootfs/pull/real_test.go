@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/flake-launcher/flake-launcher/rootfs"
+	"github.com/flake-launcher/flake-launcher/rootfs/internal/decompress"
 	"github.com/flake-launcher/flake-launcher/rootfs/internal/ordinary"
 )
 
@@ -107,7 +108,7 @@ func readLayers(t *testing.T, file string) [][]byte {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	r, err := decompress(bufio.NewReader(f))
+	r, err := decompress.New(bufio.NewReader(f))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,59 +1,14 @@
 package pull
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"time"
 
-	"github.com/klauspost/compress/zstd"
-	"github.com/klauspost/pgzip"
 	"github.com/opencontainers/go-digest"
-	"go.podman.io/image/v5/pkg/compression"
 )
-
-const (
-	// Memory for one layer: pgzip reads this far ahead of the unpacker, which
-	// is enough to keep two processors busy.
-	gzipBlock  = 256 << 10
-	gzipBlocks = 4
-	readBuffer = 128 << 10
-	// A frame that wants a larger window is refused: it could take all memory.
-	// zstd's own strongest level uses 128 MiB.
-	zstdWindow = 128 << 20
-)
-
-// decompress recognises a layer by its first bytes: media types lie at times.
-// Closing what it returns stops reading from r.
-func decompress(r *bufio.Reader) (io.ReadCloser, error) {
-	head, err := r.Peek(6)
-	if err != nil && err != io.EOF {
-		return nil, err
-	}
-	switch {
-	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
-		return pgzip.NewReaderN(r, gzipBlock, gzipBlocks)
-	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}), isSkippable(head):
-		d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(2), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(zstdWindow))
-		if err != nil {
-			return nil, err
-		}
-		return d.IOReadCloser(), nil
-	}
-	decomp, r2, err := compression.DetectCompression(r) // xz and bzip2
-	if err != nil || decomp == nil {
-		return io.NopCloser(r2), err
-	}
-	return decomp(r2)
-}
-
-// isSkippable knows the frame that zstd:chunked layers may begin with.
-func isSkippable(head []byte) bool {
-	return len(head) >= 4 && head[0]&0xf0 == 0x50 && bytes.Equal(head[1:4], []byte{0x2a, 0x4d, 0x18})
-}
 
 // hashing is a reader that hashes what passes.
 type hashing struct {

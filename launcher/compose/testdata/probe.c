@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -145,6 +146,10 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(verb, "rmdir"))
 		return tell(rmdir(a) == 0);
+	if (!strcmp(verb, "unlink"))
+		return tell(unlink(a) == 0);
+	if (!strcmp(verb, "symlink"))
+		return tell(argc > 3 && symlink(a, argv[3]) == 0);
 	if (!strcmp(verb, "mkdir"))
 		return tell(mkdir(a, 0777) == 0);
 	if (!strcmp(verb, "mknod"))
@@ -215,6 +220,29 @@ int main(int argc, char **argv)
 				pause();
 		}
 		return atoi(a);
+	}
+	if (!strcmp(verb, "forks")) { /* how many processes there can be at once */
+		for (i = 0; i < atoi(a) && (n = fork()) >= 0; i++)
+			if (n == 0)
+				for (;;)
+					pause();
+		printf("%d\n", i);
+		fflush(stdout);
+		return 0;
+	}
+	if (!strcmp(verb, "fill")) { /* so much memory, in MiB */
+		for (i = 0; i < atoi(a); i++)
+			memset(malloc(1 << 20), 1, 1 << 20);
+		return !printf("%d\n", i);
+	}
+	if (!strcmp(verb, "burn")) { /* for so many milliseconds; tells how many of them it was let run */
+		struct timespec from, now;
+
+		clock_gettime(CLOCK_MONOTONIC, &from);
+		do
+			clock_gettime(CLOCK_MONOTONIC, &now);
+		while ((now.tv_sec - from.tv_sec) * 1000 + (now.tv_nsec - from.tv_nsec) / 1000000 < atoi(a));
+		return !printf("%ld\n", clock() * 1000 / CLOCKS_PER_SEC);
 	}
 	fprintf(stderr, "probe: unknown verb %s\n", verb);
 	return 99;

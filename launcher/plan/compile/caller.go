@@ -112,14 +112,14 @@ var writable = []string{"/tmp", "/var/tmp", "/run"}
 
 // seeds begins the list of what the writable part gets before the overlay is mounted, with the directories that an
 // ordinary user could not write to otherwise.
-func (c *Compiler) seeds(p *plan.Plan, view *rootfs.View) (*caller.Seeds, error) {
-	s := &caller.Seeds{Image: view, Single: p.User}
+func (c *Compiler) seeds(p *plan.Plan, view caller.Image) (*caller.Seeds, error) {
+	s := &caller.Seeds{Image: view, Single: p.User, Fixed: p.Range != nil}
 	if !p.User {
 		return s, nil
 	}
 	s.UID, s.GID = p.UID, p.GID
 	dirs := writable
-	if !p.ShareCwd && p.Cwd != "/" {
+	if !p.ShareCwd && p.Cwd != "/" && !p.CwdVars {
 		dirs = append(slices.Clone(writable), p.Cwd)
 	}
 	for _, dir := range dirs {
@@ -157,6 +157,14 @@ func writeOwnFiles(dir string, files []ownFile) error {
 		}
 	}
 	return nil
+}
+
+func ownPaths(files []ownFile) []string {
+	var out []string
+	for _, f := range files {
+		out = append(out, f.path)
+	}
+	return out
 }
 
 // ownNodes are the placeholders for ownFiles.

@@ -2,6 +2,7 @@ package compile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -18,12 +19,17 @@ type Compiler struct {
 	Store *rootfs.Store
 	// Images are all stores that images may come from, Store among them.
 	Images *rootfs.Set
-	// Settings are the files that say which stores those are.
-	Settings []string
+	// Settings are fingerprints of the files that say which stores those are and what the defaults are, taken before
+	// they were read.
+	Settings []plan.Check
+	// Defaults are for what a request leaves open.
+	Defaults flake.Defaults
 	// Searched are the registration directories, in order.
 	Searched []string
 	// HostRoot is where host files are looked for, normally "/".
 	HostRoot string
+	// Policy is the file that says what images may ask of the host; "" is none.
+	Policy string
 	// Launcher is the file that links of flakes point to; a target that would be it is a loop. May be "".
 	Launcher string
 	// Caller is who will start the plans.
@@ -32,6 +38,8 @@ type Compiler struct {
 	Protect []string
 	// Own makes layers of Store that files have their images' owners in, by way of a range of ids. Nil: there is no way.
 	Own func(ctx context.Context, r *plan.Range, layers []string) error
+	// Progress is told what takes time. Nil: nobody.
+	Progress func(text string)
 	// Fetch gets an image that is not stored. Nil means: a missing image is an error.
 	Fetch func(ctx context.Context, name string) (*rootfs.Image, error)
 }
@@ -50,9 +58,9 @@ type Request struct {
 	// HostDeps makes the images' removed manifests count.
 	HostDeps   bool
 	Keep, Drop []string
-	// Writable is one of plan.Writable*; "" is plan.DefaultWritable.
+	// Writable is one of plan.Writable*; "" is the default.
 	Writable string
-	// Engine is one of plan.Engine*; "" takes what can do it, the direct one first.
+	// Engine is one of plan.Engine*; "" takes the default, or what can do it, the direct one first.
 	Engine string
 	// Nesting lets the app start containers of its own.
 	Nesting bool
@@ -72,12 +80,15 @@ type Result struct {
 	// Digests are the images' manifest digests by the names of the request.
 	Digests map[string]string
 	Host    HostReport
+	// Root is what the app's root is put together from.
+	Root Root
 }
 
 // FromFlake turns a registration into a request.
 func FromFlake(name string, f *flake.Flake) (Request, error) {
-	if key := f.Unsupported(); key != "" {
-		return Request{}, &UnsupportedError{Flake: name, Key: key}
+	f, err := flake.Effective(f)
+	if err != nil {
+		return Request{}, fmt.Errorf("flake %q: %w", name, err)
 	}
 	r := Request{
 		Name: name, Flake: f, Images: f.Images(), Digests: f.Container.Digests, User: f.User, Writable: f.Writable, Engine: f.Engine, Nesting: f.Nesting, IDs: f.IDs,
@@ -92,57 +103,19 @@ func FromFlake(name string, f *flake.Flake) (Request, error) {
 
 // Flake compiles the plan of the registered flake and writes it to the store. The file is replaced atomically.
 func (c *Compiler) Flake(ctx context.Context, name string) (*Result, error) {
-	file, err := flake.Find(c.Searched, name)
+	req, file, err := c.registered(name)
 	if err != nil {
 		return nil, err
 	}
-	checks := c.searchChecks(name, file)
-	f, files, err := flake.Parse(file)
-	if err != nil {
-		return nil, err
+	if req.asRoot(c.Caller) {
+		return c.asRoot(name, file, req.Flake.Container.HostAppPath, slices.Concat(c.Settings, req.Checks))
 	}
-	for _, path := range files[1:] { // the first is in checks already, taken before it was read
-		checks = append(checks, plan.NewCheck(path))
-	}
-	req, err := FromFlake(name, f)
-	if err != nil {
-		return nil, err
-	}
-	req.Checks = checks
-	if f.Container.Runtime.RunAs == "root" && c.Caller.UID != 0 {
-		return c.asRoot(name, f.Container.HostAppPath, checks)
-	}
-	return c.compileTo(ctx, req, filepath.Join(c.Store.PlansDir(), plan.FileName(name)))
-}
-
-// asRoot makes the plan of a flake that only root starts: for anybody else it says no more than what to hand to sudo.
-func (c *Compiler) asRoot(name, link string, checks []plan.Check) (*Result, error) {
-	p := &plan.Plan{
-		Build: plan.Build, Kernel: plan.Kernel(), Name: name, Searched: c.Searched, Caller: uint32(c.Caller.UID),
-		Sudo: true, Entrypoint: []string{link}, Checks: checks,
-	}
-	if err := os.MkdirAll(c.Store.PlansDir(), 0o755); err != nil {
-		return nil, fmt.Errorf("make directory of plans: %w", err)
-	}
-	return &Result{Plan: p}, p.Write(filepath.Join(c.Store.PlansDir(), plan.FileName(name)))
+	return c.compileTo(ctx, req, c.PlanFile(name))
 }
 
 // AdHoc compiles a stack that nothing registers and writes its plan under the given file name.
 func (c *Compiler) AdHoc(ctx context.Context, req Request, fileName string) (*Result, error) {
 	return c.compileTo(ctx, req, filepath.Join(c.Store.PlansDir(), fileName))
-}
-
-// searchChecks fingerprints the registration and the absence of those that would come before it.
-func (c *Compiler) searchChecks(name, file string) []plan.Check {
-	var out []plan.Check
-	for _, d := range c.Searched {
-		path := filepath.Join(d, name+".yaml")
-		out = append(out, plan.NewCheck(path))
-		if path == file {
-			break
-		}
-	}
-	return out
 }
 
 func (c *Compiler) compileTo(ctx context.Context, req Request, path string) (*Result, error) {
@@ -166,6 +139,25 @@ func (c *Compiler) compileTo(ctx context.Context, req Request, path string) (*Re
 // Compile makes the plan without writing it. The flake's own layer, if one is needed, is in the store when it
 // returns. Errors that a user can act on have a Remedy method.
 func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
+	ranges := rangeChecks()
+	res, err := c.compile(ctx, req)
+	var why *IDsError
+	if !errors.As(err, &why) || req.IDs == idsRange {
+		return res, err
+	}
+	// A range was only wished for: with a single id then, until what is in its way changes.
+	req.IDs = idsSingle
+	if res, err = c.compile(ctx, req); err != nil {
+		return nil, err
+	}
+	if why.Here {
+		ranges = append(ranges, plan.Never)
+	}
+	res.Plan.Checks = once(append(res.Plan.Checks, ranges...))
+	return res, nil
+}
+
+func (c *Compiler) compile(ctx context.Context, req Request) (*Result, error) {
 	names := c.nameChecks(req)
 	images, digests, err := c.images(ctx, req)
 	if err != nil {
@@ -174,7 +166,30 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 	if err := checkStack(req, images); err != nil {
 		return nil, err
 	}
-	layers, err := rootfs.TrimOpaque(unique(stackDirs(images)))
+	p := &plan.Plan{
+		Build: plan.Build, Kernel: plan.Kernel(), Name: req.Name, Writable: req.Writable, Store: c.Store.Root(), Cwd: "/",
+		PilotArguments: req.Flake.PilotArguments,
+	}
+	if err := keep(p, req); err != nil {
+		return nil, err
+	}
+	if p.Writable == "" {
+		p.Writable = c.writable(req, p.Kernel)
+	}
+	for _, i := range images {
+		p.Digests = append(p.Digests, i.Digest.String())
+	}
+	stack := mergeConfigs(images)
+	ranges, err := c.ids(p, req, images, stack)
+	if err != nil {
+		return nil, err
+	}
+	p.Caller, p.User = uint32(c.Caller.UID), !c.Caller.Root() && p.Range == nil
+	includes, err := c.includes(ctx, p, req, images)
+	if err != nil {
+		return nil, err
+	}
+	layers, err := rootfs.TrimOpaque(includes.onTop(unique(stackDirs(images))))
 	if err != nil {
 		return nil, fmt.Errorf("open layers of %q: %w", req.Name, err)
 	}
@@ -183,38 +198,28 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 		return nil, fmt.Errorf("open layers of %q: %w", req.Name, err)
 	}
 	defer view.Close()
-
-	p := &plan.Plan{
-		Build: plan.Build, Kernel: plan.Kernel(), Name: req.Name, Writable: req.Writable, Store: c.Store.Root(), Cwd: "/",
-	}
-	if p.Writable == "" {
-		p.Writable = plan.DefaultWritable(p.Kernel)
-	}
-	for _, i := range images {
-		p.Digests = append(p.Digests, i.Digest.String())
-	}
-	host, err := c.host(req, images, view)
+	host, err := c.host(ctx, req, images, view)
 	if err != nil {
 		return nil, err
 	}
-	implied, err := impliedParents(images, layers, view)
+	implied, err := impliedParents(images, includes, layers, view)
 	if err != nil {
 		return nil, err
 	}
 	host.nodes = append(host.nodes, implied...)
-	p.Links = host.links
-
-	stack := mergeConfigs(images)
 	if err := command(p, req, stack); err != nil {
 		return nil, err
+	}
+	if err := envFiles(p, req.Flake); err != nil {
+		return nil, fmt.Errorf("flake %q: %w", req.Name, err)
 	}
 	if err := c.checkTarget(p, req, view, host); err != nil {
 		return nil, err
 	}
-	if err := c.ids(p, req, images, stack); err != nil {
+	if err := c.identity(p, req, stack, view); err != nil {
 		return nil, err
 	}
-	if err := c.identity(p, req, stack, view); err != nil {
+	if err := c.groups(p, req, view); err != nil {
 		return nil, err
 	}
 	if err := checkRange(p, req); err != nil {
@@ -230,26 +235,46 @@ func (c *Compiler) Compile(ctx context.Context, req Request) (*Result, error) {
 	if err := c.basics(p, req.profile(), host, view); err != nil {
 		return nil, err
 	}
-	if err := c.shares(p, req, images, view); err != nil {
+	if err := c.shares(p, req, images, &restored{view, host.nodes}); err != nil {
 		return nil, err
 	}
-	if err := c.describe(p, req); err != nil {
+	if err := c.describeKept(p, req); err != nil {
 		return nil, err
 	}
 	// Last, since it writes: a refused request leaves nothing behind.
+	if err := c.place(p, req, host, layers, view); err != nil {
+		return nil, err
+	}
 	own, err := c.ownLayer(host.nodes, files, layers, view)
 	if err != nil {
 		return nil, err
 	}
+	shown := layers
 	if layers, err = c.ownedLayers(ctx, p, layers); err != nil {
 		return nil, err
 	}
 	p.Lower = topFirst(layers, own)
-	p.Checks = slices.Concat(req.Checks, names, host.checks, c.rangeChecks(p, stack))
+	p.Checks = slices.Concat(c.Settings, p.Checks, req.Checks, names, includes.checks, host.checks, ranges)
+	if p.HostLayer != nil {
+		p.Checks = append(p.Checks, plan.NewCheck(p.HostLayer.Dir))
+	}
 	for _, dir := range p.Lower {
 		p.Checks = append(p.Checks, plan.NewCheck(dir))
 	}
-	return &Result{Plan: p, Digests: digests, Host: host.report}, nil
+	p.Checks = once(p.Checks)
+	return &Result{Plan: p, Digests: digests, Host: host.report, Root: Root{
+		Layers: describeLayers(req, images, includes, shown), Nodes: host.nodes, Files: ownPaths(files),
+	}}, nil
+}
+
+// once leaves of several fingerprints of a path the first, which was taken before anything was read from there.
+func once(checks []plan.Check) []plan.Check {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(checks, func(c plan.Check) bool {
+		twice := seen[c.Path]
+		seen[c.Path] = true
+		return twice
+	})
 }
 
 // unique drops directories that come up twice (images that share layers with their base): each counts where it

@@ -90,6 +90,16 @@ func command(p *plan.Plan, req Request, stack stackConfig) error {
 	if stack.workdir != "" {
 		p.Cwd = path.Clean("/" + stack.workdir)
 	}
+	if own := req.Flake.Entrypoint; len(own) > 0 {
+		if req.AdHoc {
+			return &StackError{Flake: req.Name, Reason: "entrypoint: not for a start that is not registered", Fix: "put the command and its arguments behind the image"}
+		}
+		p.Entrypoint = slices.Clone(own)
+		if req.Target != "" {
+			p.Entrypoint = append(p.Entrypoint, req.Target)
+		}
+		return nil
+	}
 	if req.Target != "" {
 		p.Entrypoint = []string{req.Target}
 		return nil

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/flake-launcher/flake-launcher/launcher/flake"
 	"github.com/flake-launcher/flake-launcher/launcher/plan"
 	"github.com/flake-launcher/flake-launcher/rootfs"
 )
@@ -79,23 +80,23 @@ func TestFollowHost(t *testing.T) {
 func TestCommand(t *testing.T) {
 	stack := stackConfig{entrypoint: []string{"/e"}, cmd: []string{"c"}, workdir: "srv/../w"}
 	var p plan.Plan
-	if err := command(&p, Request{}, stack); err != nil {
+	if err := command(&p, Request{Flake: &flake.Flake{}}, stack); err != nil {
 		t.Fatal(err)
 	}
 	if p.Cwd != "/w" || !cmp.Equal(p.Env, []string{"PATH=" + defaultPath}) || !cmp.Equal(p.Entrypoint, []string{"/e"}) {
 		t.Errorf("own entrypoint: %+v", p)
 	}
 	p = plan.Plan{}
-	if err := command(&p, Request{Target: "/t"}, stack); err != nil {
+	if err := command(&p, Request{Flake: &flake.Flake{}, Target: "/t"}, stack); err != nil {
 		t.Fatal(err)
 	}
 	if !cmp.Equal(p.Entrypoint, []string{"/t"}) || p.Cmd != nil {
 		t.Errorf("target: %+v", p)
 	}
-	if err := command(&plan.Plan{}, Request{}, stackConfig{}); err == nil {
+	if err := command(&plan.Plan{}, Request{Flake: &flake.Flake{}}, stackConfig{}); err == nil {
 		t.Error("an image without a command was accepted")
 	}
-	if err := command(&plan.Plan{}, Request{AdHoc: true}, stackConfig{}); err != nil {
+	if err := command(&plan.Plan{}, Request{Flake: &flake.Flake{}, AdHoc: true}, stackConfig{}); err != nil {
 		t.Errorf("ad hoc: %v", err)
 	}
 }

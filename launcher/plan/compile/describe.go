@@ -5,20 +5,34 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/flake-launcher/flake-launcher/launcher/flake"
 	"github.com/flake-launcher/flake-launcher/launcher/plan"
 	"github.com/flake-launcher/flake-launcher/nsexec/config"
 	"github.com/flake-launcher/flake-launcher/nsexec/lower"
-	"github.com/flake-launcher/flake-launcher/nsexec/seccomp"
 )
 
 // describe fills in the container itself: the engine with what it executes, and the seccomp programs.
 func (c *Compiler) describe(p *plan.Plan, req Request) error {
-	p.Caller, p.User = uint32(c.Caller.UID), !c.Caller.Root() && p.Range == nil
-	cfg, err := config.Build(config.Spec{
-		UID: int(p.UID), ReadonlyRoot: p.Writable == plan.WritableNone, Nesting: c.nesting(req), PrivateNetwork: !req.network(),
-	})
+	spec, err := c.spec(p, req)
+	if err != nil {
+		return fmt.Errorf("flake %q: %w", p.Name, err)
+	}
+	cfg, err := config.Build(spec)
 	if err != nil {
 		return fmt.Errorf("describe container of %q: %w", p.Name, err)
+	}
+	if wish := c.engine(p, req); wish != req.Engine {
+		wished := req
+		wished.Engine = wish
+		if c.checkEngine(p, wished, spec) == nil {
+			req = wished
+		}
+	}
+	if err := c.checkEngine(p, req, spec); err != nil {
+		return err
+	}
+	if err := size(p, req); err != nil {
+		return err
 	}
 	err = choose(p, req,
 		func() ([]byte, error) { return lower.Lower(cfg, lower.Options{User: p.User}) },
@@ -26,12 +40,22 @@ func (c *Compiler) describe(p *plan.Plan, req Request) error {
 	if err != nil {
 		return err
 	}
-	filter, err := seccomp.Compile(config.DefaultCaps)
-	if err != nil {
-		return fmt.Errorf("compile seccomp profile: %w", err)
+	p.Filters, err = filters(req.Flake, spec.Caps)
+	return err
+}
+
+// size is that of the writable tmpfs.
+func size(p *plan.Plan, req Request) error {
+	if req.Flake.WritableSize == "" {
+		return nil
 	}
-	p.Filters = [][]byte{filter, seccomp.Terminal()}
-	return nil
+	if p.Writable != plan.WritableTmpfs {
+		return &StackError{Flake: req.Name, Reason: "writable_size: only a tmpfs has a size, and the writable part is on " + p.Writable,
+			Fix: "leave it out, or use Linux 6.6 or newer"}
+	}
+	n, err := flake.ParseSize(req.Flake.WritableSize)
+	p.Size = uint64(n)
+	return err
 }
 
 // nesting takes any root for the host's: within another container nobody can tell.
@@ -63,6 +87,9 @@ func choose(p *plan.Plan, req Request, direct, libcontainer func() ([]byte, erro
 		}
 	}
 	p.Engine = plan.EngineLibcontainer
+	if p.PreserveFDs {
+		return &StackError{Flake: req.Name, Reason: "preserve_fds: not together with engine libcontainer", Fix: "leave one of them out"}
+	}
 	if p.Config, err = libcontainer(); err != nil {
 		return fmt.Errorf("describe container of %q: %w", p.Name, err)
 	}

@@ -2,16 +2,6 @@ package compile
 
 import "fmt"
 
-// UnsupportedError refuses a key of a flake whose feature this version does not have.
-type UnsupportedError struct{ Flake, Key string }
-
-func (e *UnsupportedError) Error() string {
-	return fmt.Sprintf("flake %q: %s is not supported by this version", e.Flake, e.Key)
-}
-
-// Remedy implements the CLI's second line.
-func (e *UnsupportedError) Remedy() string { return "remove the key, or use a newer flake-launcher" }
-
 // MovedError says that a name now gives another image than the one a flake was registered with.
 type MovedError struct{ Name, Pinned, Now string }
 
@@ -24,8 +14,11 @@ func (e *MovedError) Remedy() string {
 	return "register the flake again with --force to take the new image"
 }
 
-// IDsError says why a start can't have more ids than the caller's own.
-type IDsError struct{ Flake, Reason, Fix string }
+// IDsError says why a start can't have more ids than the caller's own. Here says that it could elsewhere.
+type IDsError struct {
+	Flake, Reason, Fix string
+	Here               bool
+}
 
 func (e *IDsError) Error() string { return fmt.Sprintf("flake %q: ids: range: %s", e.Flake, e.Reason) }
 
@@ -53,3 +46,13 @@ func (e *StackError) Error() string { return fmt.Sprintf("flake %q: %s", e.Flake
 
 // Remedy implements the CLI's second line.
 func (e *StackError) Remedy() string { return e.Fix }
+
+// RunAsError says why an ordinary user can't start a flake as root.
+type RunAsError struct{ Flake, Reason, Fix string }
+
+func (e *RunAsError) Error() string {
+	return fmt.Sprintf("flake %q: runas: root: %s", e.Flake, e.Reason)
+}
+
+// Remedy implements the CLI's second line.
+func (e *RunAsError) Remedy() string { return e.Fix }

@@ -1,11 +1,12 @@
 package compile
 
 import (
-	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -14,12 +15,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/flake-launcher/flake-launcher/hostlink"
+	"github.com/flake-launcher/flake-launcher/hostlink/elflink"
 	"github.com/flake-launcher/flake-launcher/launcher/plan"
 	"github.com/flake-launcher/flake-launcher/rootfs"
 )
 
-// maxManifest bounds a manifest that is read into memory; hostlink bounds its lines.
-const maxManifest = 64 << 20
+// Own layers keep what the image's directories have of attributes.
+var _ hostlink.XattrImage = (*rootfs.View)(nil)
 
 // mountPoints are directories that every container has; missing ones come with the flake's own layer, since
 // the root may be mounted read-only.
@@ -37,16 +39,25 @@ type HostReport struct {
 	Linked   []hostlink.Linked
 	Skipped  []hostlink.Skip
 	Dangling []hostlink.Dangling
+	Replaced []hostlink.Replaced
 	// Unreadable are linked files of the host that the caller may not read: the app could not either.
 	Unreadable []string
+	// Bound says why a file has a mount of its own, by its place; NoLayer why there is no host layer though there were
+	// files for it.
+	Bound   map[string]string
+	NoLayer string
+	// Libraries is what came of the needs of host packages.
+	Libraries elflink.Report
 }
 
 // hostFiles is what the host supplies to one plan.
 type hostFiles struct {
-	links  []plan.Link
 	nodes  []hostlink.Node
 	checks []plan.Check
 	report HostReport
+	// resolved is what came of the manifests; place divides it.
+	resolved *hostlink.Plan
+	packages *packages
 }
 
 // source returns the host file that a link puts at target, or "".
@@ -55,12 +66,15 @@ func (h *hostFiles) source(view *rootfs.View, target string) string {
 	if err != nil {
 		return ""
 	}
-	for _, l := range h.links {
+	if h.resolved == nil {
+		return ""
+	}
+	for _, l := range h.resolved.Links {
 		if l.Target == canonical {
 			return l.Source
 		}
 	}
-	for _, n := range h.nodes {
+	for _, n := range h.resolved.Nodes {
 		if n.Path == canonical && n.Kind == hostlink.KindSymlink {
 			return canonical
 		}
@@ -68,13 +82,18 @@ func (h *hostFiles) source(view *rootfs.View, target string) string {
 	return ""
 }
 
-// host reads the manifests of all images of the stack and resolves them against the host.
-func (c *Compiler) host(req Request, images []rootfs.Stored, view *rootfs.View) (*hostFiles, error) {
-	out := &hostFiles{nodes: hostlink.HideManifests(view)}
-	if req.HostDeps {
-		if err := c.removed(out, req, images, view); err != nil {
+// host finds out what the images and the flake want of the host, and resolves it.
+func (c *Compiler) host(ctx context.Context, req Request, images []rootfs.Stored, view *rootfs.View) (*hostFiles, error) {
+	out := &hostFiles{nodes: hostlink.HideManifests(view), packages: &packages{root: c.HostRoot}}
+	sources, skipped, err := c.sources(ctx, out, req, images)
+	if err != nil {
+		return nil, err
+	}
+	if len(sources)+len(skipped) > 0 {
+		if err := c.resolve(out, req, images, sources, view); err != nil {
 			return nil, err
 		}
+		out.report.Skipped = append(out.report.Skipped, skipped...)
 	}
 	for _, n := range mountPoints {
 		_, err := view.Lstat(n.Path)
@@ -87,33 +106,6 @@ func (c *Compiler) host(req Request, images []rootfs.Stored, view *rootfs.View) 
 		out.nodes = append(out.nodes, n)
 	}
 	return out, nil
-}
-
-func (c *Compiler) removed(out *hostFiles, req Request, images []rootfs.Stored, view *rootfs.View) error {
-	var sources []hostlink.Source
-	for n, img := range images {
-		src, err := manifests(req.Images[n], img)
-		if err != nil {
-			return err
-		}
-		sources = append(sources, src...)
-	}
-	res, err := hostlink.Resolve(hostlink.Request{
-		Sources: sources, HostRoot: c.HostRoot, Image: view, Provided: provided(), Keep: req.Keep, Drop: req.Drop,
-	})
-	if err != nil {
-		return fmt.Errorf("resolve host files of %q: %w", req.Name, err)
-	}
-	c.dropOwnLinks(res)
-	for _, l := range res.Links {
-		out.links = append(out.links, planLink(l))
-	}
-	for _, dir := range res.Watch {
-		out.checks = append(out.checks, plan.NewCheck(dir))
-	}
-	out.nodes = append(out.nodes, res.Nodes...)
-	out.report = HostReport{Linked: res.Linked, Skipped: res.Skipped, Dangling: res.Dangling, Unreadable: unreadable(res.Linked)}
-	return nil
 }
 
 func unreadable(linked []hostlink.Linked) []string {
@@ -148,57 +140,32 @@ func (c *Compiler) dropOwnLinks(res *hostlink.Plan) {
 	})
 }
 
-// manifests reads what one image says about the host's files.
-func manifests(name string, img rootfs.Stored) ([]hostlink.Source, error) {
-	view, err := rootfs.NewView(img.LayerDirs(img.Store))
-	if err != nil {
-		return nil, fmt.Errorf("open layers of image %q: %w", name, err)
-	}
-	defer view.Close()
-	if st, err := view.Lstat(hostlink.SystemFiles); err == nil && st.Mode().IsRegular() {
-		return nil, &StackError{
-			Flake: name, Reason: fmt.Sprintf("image %q asks for host files by a script (%s), which this version can't run", name, hostlink.SystemFiles),
-			Fix: "use a delta that lists its host files in /removed",
-		}
-	}
-	var out []hostlink.Source
-	for _, path := range hostlink.RemovedManifests {
-		b, err := view.ReadFile(path, maxManifest)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read %s of image %q: %w", path, name, err)
-		}
-		m, err := hostlink.ParseManifest(bytes.NewReader(b))
-		if err != nil {
-			return nil, fmt.Errorf("parse %s of image %q: %w", path, name, err)
-		}
-		out = append(out, hostlink.Source{Origin: name, Kind: "removed", Manifest: m})
-	}
-	return out, nil
-}
-
 func planLink(l hostlink.Link) plan.Link {
 	return plan.Link{Source: l.Source, Target: l.Target, Kind: string(l.Kind)}
 }
 
-// ownLayer writes the flake's own layer below the store's host layers, named by its content so that plans with
-// the same needs share it. It returns "" when nothing is needed.
+// ownLayer writes the flake's own layer, with what the launcher itself adds to the images. It returns "" when nothing is
+// needed.
 func (c *Compiler) ownLayer(nodes []hostlink.Node, files []ownFile, layers []string, view *rootfs.View) (string, error) {
 	nodes = append(nodes, ownNodes(files)...)
 	if len(nodes) == 0 {
 		return "", nil
 	}
 	h := sha256.New()
+	for _, f := range files {
+		fmt.Fprintf(h, "%q\n", f.data)
+	}
+	return c.derivedLayer(h, nodes, layers, view, func(dir string) error { return writeOwnFiles(dir, files) })
+}
+
+// derivedLayer writes nodes over view as a layer below the store's host layers, named by its content so that plans with
+// the same needs share it. h holds what there is beside the nodes.
+func (c *Compiler) derivedLayer(h hash.Hash, nodes []hostlink.Node, layers []string, view *rootfs.View, more func(dir string) error) (string, error) {
 	for _, d := range layers {
 		fmt.Fprintf(h, "%q\n", d)
 	}
 	for _, n := range nodes {
 		fmt.Fprintf(h, "%q\n", fmt.Sprint(n))
-	}
-	for _, f := range files {
-		fmt.Fprintf(h, "%q\n", f.data)
 	}
 	dir := filepath.Join(c.Store.HostLayersDir(), hex.EncodeToString(h.Sum(nil))[:32])
 	if _, err := os.Lstat(dir); err == nil {
@@ -219,7 +186,7 @@ func (c *Compiler) ownLayer(nodes []hostlink.Node, files []ownFile, layers []str
 	if err := hostlink.WriteLayer(built, nodes, view); err != nil {
 		return "", fmt.Errorf("write own layer: %w", err)
 	}
-	if err := writeOwnFiles(built, files); err != nil {
+	if err := more(built); err != nil {
 		return "", err
 	}
 	if err := commitOwnLayer(built, dir); err != nil {

@@ -34,22 +34,15 @@ const maxRanges = 64
 
 const fixRange = "or leave out `ids: range`: a single id needs nothing of the kind"
 
-// ids decides whether an ordinary user's start has a range of ids, and which. Root has all ids anyway. Who asks for it
-// is told why it can't be; for an image that only names a user of its own the single id stays then.
-func (c *Compiler) ids(p *plan.Plan, req Request, images []rootfs.Stored, stack stackConfig) error {
-	asked := req.IDs == idsRange
-	if c.Caller.Root() || req.IDs == idsSingle || !asked && (req.User != "" || !namesUser(stack)) {
-		return nil
+// ids decides whether an ordinary user's start has a range of ids, and which; Root has all ids anyway. What is in the way
+// of one is an *IDsError, which is for who asked for it to hear. The result is what the answer depends on.
+func (c *Compiler) ids(p *plan.Plan, req Request, images []rootfs.Stored, stack stackConfig) (checks []plan.Check, err error) {
+	if c.Caller.Root() || !c.wishesRange(req, stack) {
+		return nil, nil
 	}
-	r, err := c.idRange(p, req, images)
-	if err != nil {
-		if asked {
-			return err
-		}
-		return nil
-	}
-	p.Range = r
-	return nil
+	checks = rangeChecks()
+	p.Range, err = c.idRange(p, req, images)
+	return checks, err
 }
 
 // namesUser says whether an image wants to run as another user than root.
@@ -65,8 +58,9 @@ func (c *Compiler) idRange(p *plan.Plan, req Request, images []rootfs.Stored) (*
 	if c.Own == nil || c.Caller.UID == 0 {
 		return nil, refuse("run outside of other containers", "a root without the rights of the host's root has none")
 	}
-	if p.Writable == plan.WritableDisk {
-		return nil, refuse("leave out `writable: disk`", "not together with writable: disk in this version")
+	if p.Kept != "" && p.Writable == plan.WritableDisk {
+		return nil, refuse("say `writable: tmpfs`, or let the container end with its app",
+			"not together with the writable: disk of a container that is kept (%s), in this version", p.Kept)
 	}
 	if req.Engine == plan.EngineLibcontainer {
 		return nil, refuse("leave out `engine`", "not together with engine: libcontainer in this version")
@@ -94,7 +88,7 @@ func (c *Compiler) idRange(p *plan.Plan, req Request, images []rootfs.Stored) (*
 		maps *[]plan.IDMap
 	}{{subUID, c.Caller.UID, &r.UIDs}, {subGID, c.Caller.GID, &r.GIDs}} {
 		if *f.maps, err = c.readMaps(f.file, f.own); err != nil {
-			return nil, fmt.Errorf("read ranges of ids: %w", err)
+			return nil, refuse("have the administrator repair it", "read ranges of ids: %v", err)
 		}
 		if len(*f.maps) < 2 {
 			return nil, refuse(fmt.Sprintf("let the administrator add a line like %s:100000:65536", c.callerName()), "%s has no range for you", f.file)
@@ -104,11 +98,17 @@ func (c *Compiler) idRange(p *plan.Plan, req Request, images []rootfs.Stored) (*
 			size = n
 		}
 	}
+	if !r.Mapped() {
+		return nil, &IDsError{
+			Flake: req.Name, Reason: "the ids of your range do not exist in this user namespace",
+			Fix: "run outside of other containers, " + fixRange, Here: true,
+		}
+	}
 	for n, img := range images {
 		for _, l := range img.Layers {
 			highest, err := c.Store.MaxID(l.ID)
 			if err != nil {
-				return nil, err
+				return nil, refuse("remove the image and get it again", "image %q: %v", req.Images[n], err)
 			}
 			if highest >= int(size) {
 				return nil, refuse(fmt.Sprintf("let the administrator widen your lines in %s and %s", subUID, subGID),
@@ -207,11 +207,8 @@ func (c *Compiler) ownedLayers(ctx context.Context, p *plan.Plan, layers []strin
 	return out, nil
 }
 
-// rangeChecks make a plan stale when the caller's range changes, or there is one for an image that wants it.
-func (c *Compiler) rangeChecks(p *plan.Plan, stack stackConfig) []plan.Check {
-	if c.Caller.Root() || p.Range == nil && !namesUser(stack) {
-		return nil
-	}
+// rangeChecks make a plan stale when the caller's range changes, or there is one where it was only wished for.
+func rangeChecks() []plan.Check {
 	out := []plan.Check{plan.NewCheck(subUID), plan.NewCheck(subGID)}
 	for _, name := range []string{"newuidmap", "newgidmap"} {
 		out = append(out, plan.NewCheck(filepath.Join(helperDirs[0], name)))

@@ -18,9 +18,6 @@ func (c *Compiler) nameChecks(req Request) []plan.Check {
 		return nil
 	}
 	var out []plan.Check
-	for _, file := range c.Settings {
-		out = append(out, plan.NewCheck(file))
-	}
 	for _, store := range c.Images.Stores() {
 		for _, dir := range store.NameDirs() {
 			out = append(out, plan.NewCheck(dir))

@@ -15,7 +15,7 @@ import (
 // kaniko make them name lib/x without lib; alone in its image such a layer was unpacked with a default mode, which
 // would cover that of the base: /tmp would be closed. A base with a symlink in that place is refused: the layer's
 // directory would hide it.
-func impliedParents(images []rootfs.Stored, layers []string, view *rootfs.View) ([]hostlink.Node, error) {
+func impliedParents(images []rootfs.Stored, above *included, layers []string, view *rootfs.View) ([]hostlink.Node, error) {
 	var out []hostlink.Node
 	for n := 1; n < len(images); n++ {
 		implied, dirs := impliedOf(images[n])
@@ -26,7 +26,7 @@ func impliedParents(images []rootfs.Stored, layers []string, view *rootfs.View) 
 		if err != nil {
 			return nil, fmt.Errorf("open layers: %w", err)
 		}
-		nodes, err := restore(implied, dirs, below, layers, view)
+		nodes, err := restore(implied, dirs, above, below, layers, view)
 		var link *linkBelow
 		if errors.As(err, &link) {
 			return nil, &StackError{
@@ -59,7 +59,7 @@ func impliedOf(img rootfs.Stored) (implied, dirs []string) {
 	return slices.Compact(implied), dirs
 }
 
-func restore(implied, dirs, below, layers []string, view *rootfs.View) ([]hostlink.Node, error) {
+func restore(implied, dirs []string, above *included, below, layers []string, view *rootfs.View) ([]hostlink.Node, error) {
 	v, err := rootfs.NewView(below)
 	if err != nil {
 		return nil, fmt.Errorf("open layers: %w", err)
@@ -75,7 +75,7 @@ func restore(implied, dirs, below, layers []string, view *rootfs.View) ([]hostli
 			return nil, fmt.Errorf("look at %s: %w", p, err)
 		}
 		origin, err := view.Origin("/" + p)
-		if err != nil || !slices.Contains(dirs, layers[origin]) {
+		if err != nil || !slices.Contains(dirs, layers[origin]) && !above.implies(layers[origin], p) {
 			continue // moved elsewhere, or somebody above names it
 		}
 		if st.Mode()&fs.ModeSymlink != 0 {

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -63,13 +62,13 @@ func (c *Compiler) home(p *plan.Plan) string {
 
 // shares fills in what the app sees of its caller: environment, directories, descriptors. Directories that have to be
 // there for it are in the result.
-func (c *Compiler) shares(p *plan.Plan, req Request, images []rootfs.Stored, view *rootfs.View) error {
+func (c *Compiler) shares(p *plan.Plan, req Request, images []rootfs.Stored, view caller.Image) error {
 	f, prof := req.Flake, req.profile()
 	environment(p, f, prof)
 	p.PreserveFDs = f.PreserveFDs
 	p.ShareCwd = prof.Cwd && f.Workdir == ""
 	if f.Workdir != "" {
-		p.Cwd = path.Clean(f.Workdir)
+		p.Cwd, p.CwdVars = cleaned(f.Workdir), flake.HasVariable(f.Workdir)
 	}
 	if err := c.foreign(p, images); err != nil {
 		return err
@@ -91,14 +90,17 @@ func (c *Compiler) shares(p *plan.Plan, req Request, images []rootfs.Stored, vie
 			return err
 		}
 	}
+	if err := c.mounts(p, f); err != nil {
+		return fmt.Errorf("flake %q: %w", req.Name, err)
+	}
 	if p.ShareCwd || len(p.Binds) > 0 {
 		if err := c.protect(p); err != nil {
 			return err
 		}
 	}
 	for _, copied := range p.Copies {
-		if err := seeds.Dir(path.Dir(copied.Target), plan.Node{Mode: 0o755, UID: seeds.UID, GID: seeds.GID}); err != nil {
-			return err
+		if err := seeds.Above(copied.Target); err != nil {
+			return fmt.Errorf("make a place for %s: %w", copied.Target, err)
 		}
 	}
 	p.Seed = seeds.Nodes
@@ -108,7 +110,7 @@ func (c *Compiler) shares(p *plan.Plan, req Request, images []rootfs.Stored, vie
 // environment is the policy for variables.
 func environment(p *plan.Plan, f *flake.Flake, prof caller.Profile) {
 	deny := prof.Deny
-	p.Pass = slices.Concat(prof.Pass, f.Env.Allow)
+	p.Pass = slices.Concat(p.Pass, prof.Pass, f.Env.Allow)
 	if f.PreserveFDs {
 		p.Pass = append(p.Pass, caller.Session...)
 		deny = slices.DeleteFunc(slices.Clone(deny), func(s string) bool { return slices.Contains(caller.Session, s) })
@@ -206,7 +208,7 @@ func (c *Compiler) share(p *plan.Plan, name, entry string) error {
 	}
 	b.Target = b.Source
 	if strings.Contains(b.Source, "%") {
-		p.Binds = append(p.Binds, plan.Bind(b))
+		p.Binds = append(p.Binds, sharedBind(b))
 		return nil
 	}
 	b.Source = filepath.Clean(b.Source)
@@ -214,11 +216,12 @@ func (c *Compiler) share(p *plan.Plan, name, entry string) error {
 	if caller.Never(b.Target) {
 		return &StackError{Flake: name, Reason: fmt.Sprintf("share %q: that directory is the image's own", entry), Fix: "share single paths below it, or mount it at another place (mounts:)"}
 	}
-	if real, err := filepath.EvalSymlinks(b.Source); err == nil {
-		b.Source = real
-	}
-	p.Binds = append(p.Binds, plan.Bind(b))
+	p.Binds = append(p.Binds, sharedBind(b))
 	return nil
+}
+
+func sharedBind(s flake.Share) plan.Bind {
+	return plan.Bind{Source: s.Source, Target: s.Target, ReadOnly: s.ReadOnly, Optional: s.Optional, Devices: s.Devices}
 }
 
 // tilde expands a leading ~ to the caller's home.

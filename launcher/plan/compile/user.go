@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 
 	"github.com/moby/sys/user"
 
@@ -31,7 +32,7 @@ func (c *Compiler) identity(p *plan.Plan, req Request, stack stackConfig, view *
 		default:
 			return &StackError{
 				Flake: req.Name, Reason: fmt.Sprintf("user %q: an ordinary user can only be himself or root inside", req.User),
-				Fix: "leave the user out, or say root",
+				Fix: "leave the user out, say root, or ask for the ids of your range: `ids: range`",
 			}
 		}
 	}
@@ -46,6 +47,41 @@ func (c *Compiler) identity(p *plan.Plan, req Request, stack stackConfig, view *
 	}
 	return nil
 }
+
+// groups adds the flake's further groups. With one id mapped nobody can set groups; those of the caller stay anyway.
+func (c *Compiler) groups(p *plan.Plan, req Request, view *rootfs.View) error {
+	names := slices.DeleteFunc(slices.Clone(req.Flake.Groups), func(g string) bool { return p.User && g == keepGroups })
+	if len(names) == 0 {
+		return nil
+	}
+	refuse := func(fix, format string, args ...any) error {
+		return &StackError{Flake: req.Name, Reason: "groups: " + fmt.Sprintf(format, args...), Fix: fix}
+	}
+	if p.User {
+		return refuse("leave it out (your own groups stay), use `ids: range`, or run as root", "an ordinary user's start knows one id, and %q can't be added", names[0])
+	}
+	if slices.Contains(names, keepGroups) {
+		return refuse("name the groups, or leave it out", "%s is for an ordinary user with a single id", keepGroups)
+	}
+	group, err := readOptional(view, "/etc/group")
+	if err != nil {
+		return err
+	}
+	ids, err := user.GetAdditionalGroups(names, group)
+	if err != nil {
+		return refuse("name a group of the image's /etc/group, or a number", "%v", err)
+	}
+	for _, id := range ids {
+		if !slices.Contains(p.Groups, uint32(id)) {
+			p.Groups = append(p.Groups, uint32(id))
+		}
+	}
+	slices.Sort(p.Groups)
+	return nil
+}
+
+// keepGroups is podman's word for the caller's own groups.
+const keepGroups = "keep-groups"
 
 // identity resolves the user against the stack's own passwd and group files.
 func identity(p *plan.Plan, req Request, stack stackConfig, view *rootfs.View) error {

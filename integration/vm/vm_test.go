@@ -1,0 +1,110 @@
+package vm
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/flake-launcher/flake-launcher/integration/fixture"
+	"github.com/flake-launcher/flake-launcher/integration/image"
+)
+
+// TestMachines has all checks made on the kernels of two Debian releases.
+func TestMachines(t *testing.T) {
+	if os.Getenv("FLAKE_TEST_VM") != "1" {
+		t.Skip("boots virtual machines, about a minute each: set FLAKE_TEST_VM=1, as make test-long does")
+	}
+	if runtime.GOARCH != "amd64" {
+		t.Skip("the machines are amd64, and so have to be the programs; these are " + runtime.GOARCH)
+	}
+	for suite, checks := range map[string][]Check{
+		"bookworm": slices.Concat(everywhere, before66, appArmor3, knobs, removal), // Linux 6.1
+		"trixie":   slices.Concat(everywhere, since66, appArmor4, knobs, removal),  // Linux 6.12
+	} {
+		t.Run(suite, func(t *testing.T) {
+			debian, err := Fetch(t.Context(), filepath.Join(fixture.ModuleRoot(), "integration", "vm"), suite)
+			if unavailable := (*UnavailableError)(nil); errors.As(err, &unavailable) {
+				t.Skip(unavailable)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			made(t, &Machine{Debian: debian, Files: files(t, debian), Checks: checks})
+		})
+	}
+}
+
+// made boots the machine and makes each verdict one of a test.
+func made(t *testing.T, m *Machine) {
+	t.Helper()
+	verdicts, err := m.Boot(t.Context(), t.TempDir())
+	if err != nil {
+		t.Error(err)
+	}
+	for n, check := range m.Checks {
+		t.Run(check.Name+"/"+check.By, func(t *testing.T) {
+			if n >= len(verdicts) || !verdicts[n].Made {
+				t.Fatal("was not made")
+			}
+			t.Log(verdicts[n].Output)
+			if status := verdicts[n].Status; status != 0 {
+				t.Errorf("ended with status %d", status)
+			}
+		})
+	}
+}
+
+// files are the programs, as `make install` puts them, and images to load.
+func files(t *testing.T, debian string) map[string]string {
+	t.Helper()
+	all := map[string]string{
+		"usr/local/libexec/flake-launcher/flake-engine": fixture.Binary(t, "flake-engine"),
+		"etc/apparmor.d/flake-launcher":                 filepath.Join(fixture.ModuleRoot(), "nsexec", "apparmor", "flake-launcher"),
+	}
+	for _, name := range []string{"flake-launcher", "flake-run", "flake-ctl"} {
+		all["usr/local/bin/"+name] = fixture.Binary(t, name)
+	}
+	dir := t.TempDir()
+	for name, text := range map[string]string{"etc/host-file": "the host's\n", "etc/apparmor.d/restricted": restricted} {
+		all[name] = filepath.Join(dir, filepath.Base(name))
+		if err := os.WriteFile(all[name], []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, img := range images(t, debian) {
+		name, _, _ := strings.Cut(img.Name, ":")
+		all["images/"+name+".tar"] = filepath.Join(dir, name+".tar")
+		if err := img.WriteFile(all["images/"+name+".tar"]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return all
+}
+
+// images are a base with a shell, a layer and a delta.
+func images(t *testing.T, debian string) []image.Image {
+	t.Helper()
+	busybox, err := os.ReadFile(filepath.Join(debian, "root", "usr", "bin", "busybox"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := []string{
+		"dir .", "dir etc", `file etc/gone data="x"`, "dir etc/empty", "dir etc/tree", `file etc/tree/below data="x"`,
+		"dir usr", "dir usr/bin", fmt.Sprintf("file usr/bin/busybox mode=0755 data=%q", busybox),
+	}
+	for _, name := range []string{"sh", "cat", "ls", "rm", "mv", "mkdir", "rmdir", "chmod", "stat"} {
+		lines = append(lines, "link usr/bin/"+name+" to=busybox")
+	}
+	base := fixture.ProbeBase(t)
+	base.Layers = append(base.Layers, fixture.Layer(t, lines...))
+	return []image.Image{
+		base,
+		fixture.Delta(t, "layer", "dir etc", `file etc/origin data="layer\n"`, `file etc/layer data="l\n"`),
+		fixture.Delta(t, "delta", "dir etc", `file etc/origin data="delta\n"`, "whiteout etc/gone", `file removed data="etc/host-file\n"`),
+	}
+}
