@@ -18,7 +18,7 @@ func (b *builder) resolveLinks(follow bool) {
 			}
 			d.Reason = "host_files.follow_links is off"
 			if follow {
-				d.Reason = b.follow(l, b.sources[i], strings.TrimPrefix(d.Missing, "/"))
+				d.Cause, d.Reason = b.follow(l, b.sources[i], strings.TrimPrefix(d.Missing, "/"))
 			}
 			if d.Reason != "" {
 				b.plan.Dangling = append(b.plan.Dangling, d)
@@ -50,30 +50,33 @@ func (b *builder) dangling(l Linked) (d Dangling, there bool) {
 	if err != nil {
 		return d, true
 	}
-	return Dangling{Path: l.Target, Target: text, Missing: "/" + inside.path, Origin: l.Origin, Line: l.Line}, false
+	return Dangling{Path: l.Target, Target: text, Missing: "/" + inside.path, Origin: l.Origin, Line: l.Line, From: l.From}, false
 }
 
 // follow links what a symlink needs, or says why not.
-func (b *builder) follow(l Linked, src *Source, missing string) string {
+func (b *builder) follow(l Linked, src *Source, missing string) (cause Cause, reason string) {
+	told := func(cause Cause, reason string) (Cause, string) { return cause, string(cause) + ": " + reason }
+	if v := b.rules.judge(missing); !v.passes() {
+		return told(v.cause, v.reason)
+	}
 	place := strings.TrimPrefix(l.Target, "/")
 	if top := linkScope(place); top == "" || !strings.HasPrefix(missing, top+"/") {
-		return "it lies elsewhere than the link"
+		return "", "it lies elsewhere than the link"
 	}
 	if at, err := walk(b.host, missing, false); err == nil && at.st.kind == KindDir {
-		return "a directory on the host: what it holds is not linked"
+		return "", "a directory on the host: what it holds is not linked"
 	}
 	linked, skipped := len(b.plan.Linked), len(b.plan.Skipped)
 	b.add(origin{src: src, from: SourceLink, path: missing, line: l.Line, by: l.Path})
 	if len(b.plan.Linked) > linked {
-		return ""
+		return "", ""
 	}
-	reason := "can't be linked"
-	if len(b.plan.Skipped) > skipped {
-		last := b.plan.Skipped[skipped]
-		reason = string(last.Cause) + ": " + last.Reason
-		b.plan.Skipped = b.plan.Skipped[:skipped] // told by the dangling link
+	if len(b.plan.Skipped) == skipped {
+		return "", "it can't be linked"
 	}
-	return reason
+	last := b.plan.Skipped[skipped]
+	b.plan.Skipped = b.plan.Skipped[:skipped] // told by the dangling link
+	return told(last.Cause, last.Reason)
 }
 
 // linkScope is the directory below which a symlink's target has to lie to be followed: the first two components of the

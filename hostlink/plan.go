@@ -187,4 +187,6 @@ type Dangling struct {
 	Origin  string
 	Line    int
 	Reason  string // why that was not linked as well
+	Cause   Cause  // of that, where the target was left out as an entry of its own would have been
+	From    string // as in Linked, of the symlink
 }

@@ -30,7 +30,7 @@ func nothingHalfDone(t *testing.T, s *fixture.Sandbox) {
 	}
 }
 
-func TestBadSources(t *testing.T) { fixture.Each(t, testBadSources) }
+func TestBadSources(t *testing.T) { fixture.EachUnranged(t, testBadSources) }
 
 func testBadSources(t *testing.T, by fixture.Caller) {
 	reg := fixture.NewRegistry(t, nil)
@@ -161,7 +161,7 @@ func testAmbiguousShortNames(t *testing.T, by fixture.Caller) {
 	s.Refused(res, one.Host, two.Host)
 }
 
-func TestSpoiledPulls(t *testing.T) { fixture.Each(t, testSpoiledPulls) }
+func TestSpoiledPulls(t *testing.T) { fixture.EachUnranged(t, testSpoiledPulls) }
 
 func testSpoiledPulls(t *testing.T, by fixture.Caller) {
 	img := fixture.ProbeBase(t)
@@ -253,7 +253,7 @@ func testSpoiledPulls(t *testing.T, by fixture.Caller) {
 	}
 }
 
-func TestHostileLayers(t *testing.T) { fixture.Each(t, testHostileLayers) }
+func TestHostileLayers(t *testing.T) { fixture.EachUnranged(t, testHostileLayers) }
 
 func testHostileLayers(t *testing.T, by fixture.Caller) {
 	victim := filepath.Join(by.Dir(t), "victim")

@@ -39,6 +39,8 @@ var notForEach = map[string]string{
 	"TestDefaultRange":                   "a user with a range, over two stores",
 	"TestRangeRemoval":                   "a user with a range",
 	"TestLimits":                         "root alone: a user is refused",
+	"TestKiwiSystemFilesOfAnRPMHost":     "plans for another host, which rpm fills as root",
+	"TestVerifyAndExplainOfRootsFlake":   "root and a user",
 	"TestRangeOfRoot":                    "root alone",
 	"TestSudo":                           "root needs none",
 	"TestSudoEnvironment":                "root needs none",
@@ -55,12 +57,19 @@ var notForEach = map[string]string{
 	"TestIncludeWithRange":               "a user with a range",
 }
 
-// notRanged is the closed list of tests that run as root and as an ordinary user alone. What unpacks an
-// image knows nothing of ranges; with one, the first start copies it once more.
+// notRanged is the closed list of tests that run as root and as an ordinary user alone. What fetches and
+// unpacks an image knows nothing of ranges; the first start with one copies it once more, which takes
+// long with thousands of files.
 var notRanged = map[string]string{
+	"TestBadSources":                 "refuses what could be started",
+	"TestHostileLayers":              "refuses what could be started",
+	"TestSpoiledPulls":               "refuses what could be started",
+	"TestOtherSources":               "TestPullEachKind starts what was pulled with a range, TestRange what was loaded",
 	"TestRealPullFromDockerRegistry": "TestRealSeedScenario starts the same images with a range",
 	"TestRealPullIsTakenUpAgain":     "TestInterruptedPullKeepsWhatWasComplete does so with a small image",
 	"TestRealBaseIsUnpackedAsItIs":   "starts nothing; TestKiwiOddEntryByEntry looks from inside",
+	"TestRealLayersWithoutParents":   "TestLayersWithoutParents does so with a small image, TestRealIdentity starts the same one",
+	"TestKiwiJoe":                    "TestKiwiStackOfThree starts the same base with a range",
 }
 
 func TestEveryTestRunsForEach(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 	"github.com/flake-launcher/flake-launcher/integration/fixture"
 )
 
-func TestKiwiJoe(t *testing.T) { fixture.Each(t, testKiwiJoe) }
+func TestKiwiJoe(t *testing.T) { fixture.EachUnranged(t, testKiwiJoe) }
 
 func testKiwiJoe(t *testing.T, by fixture.Caller) {
 	base, joe := fixture.Kiwi(t, "basesystem"), fixture.Kiwi(t, "joe")

@@ -108,3 +108,39 @@ func imageDigest(t *testing.T, s *fixture.Sandbox, name string) string {
 	t.Fatalf("no digest in %s", text)
 	return ""
 }
+
+// An image that may not run its script asks for nothing by it; what it lists is another matter.
+func TestPolicyOfScripts(t *testing.T) { fixture.Each(t, testPolicyOfScripts) }
+
+func testPolicyOfScripts(t *testing.T, by fixture.Caller) {
+	setPolicy(t, "")
+	s, host := started(t, by), hostDir(t, by)
+	below := strings.TrimPrefix(host, "/")
+	s.WriteFile(host+"/listed", "listed")
+	s.WriteFile(host+"/printed", "printed")
+	s.WriteFile(host+"/secret", "secret")
+	if err := os.Chmod(host+"/secret", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.Load(fixture.Delta(t, "scripted", "file removed data="+quote(below+"/listed\n"),
+		"file systemfiles mode=0755 data="+quote("#!/bin/sh\necho "+host+"/printed\necho "+host+"/secret\n")))
+	s.Register("scripted", "scripted", "--base", "probe", "--target", "/bin/probe", "--profile", "isolated")
+	for _, c := range []struct{ policy, listed, printed string }{
+		{"", "listed", "printed"},
+		{"images: [{image: '**/scripted', systemfiles: deny}]\n", "listed", ""},
+		{"default: {host_files: deny}\n", "", ""},
+		{"default: {deny: ['" + below + "/printed']}\n", "listed", ""},
+	} {
+		setPolicy(t, c.policy)
+		for name, want := range map[string]string{"listed": c.listed, "printed": c.printed, "secret": ""} {
+			if res := s.App("scripted", "cat", host+"/"+name); res.Stdout != want {
+				t.Errorf("%q: %s: want %q, got %v", c.policy, name, want, res)
+			}
+		}
+		var e explained
+		explains(t, s, &e, "scripted")
+		if len(e.causes()["policy"]) == 0 {
+			t.Errorf("%q: explain tells of no refusal", c.policy)
+		}
+	}
+}

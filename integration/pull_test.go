@@ -107,7 +107,7 @@ func testPullOnFirstStart(t *testing.T, by fixture.Caller) {
 	}
 }
 
-func TestOtherSources(t *testing.T) { fixture.Each(t, testOtherSources) }
+func TestOtherSources(t *testing.T) { fixture.EachUnranged(t, testOtherSources) }
 
 func testOtherSources(t *testing.T, by fixture.Caller) {
 	dir := by.Dir(t)

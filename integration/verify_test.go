@@ -178,3 +178,19 @@ func TestVerifyAndExplainOfRootsFlake(t *testing.T) {
 		}
 	}
 }
+
+// A program of the host in a root that has none of its libraries: said before it is started.
+func TestVerifyFindsMissingLibraries(t *testing.T) { fixture.Each(t, testVerifyFindsMissingLibraries) }
+
+func testVerifyFindsMissingLibraries(t *testing.T, by fixture.Caller) {
+	s := started(t, by)
+	s.Load(fixture.Delta(t, "lacking", "dir usr", "dir usr/bin", `file removed data="usr/bin/env\n"`))
+	s.Register("lacking", "lacking", "--base", "probe", "--target", "/bin/probe")
+	found := problems(t, s, "lacking")
+	if len(found) == 0 || !strings.HasPrefix(found[0], "libraries: /usr/bin/env needs ") {
+		t.Errorf("%q", found)
+	}
+	if found := problems(t, s, "probe"); len(found) > 0 {
+		t.Errorf("a root that is whole: %q", found)
+	}
+}

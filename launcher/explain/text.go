@@ -27,6 +27,7 @@ func (e *Explanation) Write(w io.Writer, all bool) error {
 	e.writeTree(&b, all)
 	e.writeHost(&b, all)
 	e.writeLeftOut(&b, all)
+	e.writeLibraries(&b, all)
 	e.writeTrouble(&b, all)
 	e.writeShares(&b)
 	_, err := w.Write(b.Bytes())
@@ -85,7 +86,7 @@ func (b Because) who() string {
 	case hostlink.SourcePackage:
 		return "host package " + b.Image
 	case hostlink.SourceLibrary:
-		return "a need of " + b.Image
+		return "programs and libraries of host packages"
 	case hostlink.SourceLink:
 		return "a symlink of the manifest of " + b.Image
 	}
@@ -96,8 +97,9 @@ func (b Because) words() string {
 	text := b.who()
 	if b.From == hostlink.SourceLink {
 		text = "the symlink " + b.For + " (" + b.Image + ")"
-	} else if b.For != "" {
-		text += ", for " + b.For
+	}
+	if b.From == hostlink.SourceLibrary {
+		return fmt.Sprintf("%s, which needs it: %s", b.For, b.Why)
 	}
 	if b.Line > 0 {
 		text += fmt.Sprintf(", line %d", b.Line)
@@ -124,6 +126,26 @@ func (e *Explanation) writeLeftOut(b *bytes.Buffer, all bool) {
 	}) {
 		g.write(b)
 	}
+}
+
+func (e *Explanation) writeLibraries(b *bytes.Buffer, all bool) {
+	l := e.Libraries
+	if len(l.Used)+len(l.Host)+len(l.Missing) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "\nwhat files of host packages need: %d from the images, %d from the host, %d from nowhere\n", len(l.Used), len(l.Host), len(l.Missing))
+	limit := examples
+	if all {
+		limit = max(len(l.Host), len(l.Missing))
+	}
+	for _, m := range l.Missing[:min(len(l.Missing), limit)] {
+		fmt.Fprintf(b, "  missing: %s\n", shown(m.String()))
+	}
+	more(b, len(l.Missing), limit)
+	for _, t := range l.Host[:min(len(l.Host), limit)] {
+		fmt.Fprintf(b, "  from the host: %s\n", shown(t.String()))
+	}
+	more(b, len(l.Host), limit)
 }
 
 func (e *Explanation) writeTrouble(b *bytes.Buffer, all bool) {

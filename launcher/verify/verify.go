@@ -59,16 +59,9 @@ func (r *Report) fail(check string, err error) {
 	r.add(f)
 }
 
-// Libraries looks whether programs and libraries of a composed root have what they need; each finding is a problem.
-type Libraries interface {
-	Check(ctx context.Context, res *compile.Result) ([]Finding, error)
-}
-
 // Verifier looks at flakes.
 type Verifier struct {
 	Catalog *catalog.Catalog
-	// Libraries may be nil: then a note says that they were not looked at.
-	Libraries Libraries
 }
 
 // Flake looks at one flake. With repair its plan is compiled anew, whatever it is like, before the host files are looked at.
@@ -104,7 +97,7 @@ func (v *Verifier) Flake(ctx context.Context, item catalog.Item, repair bool) *R
 		return r
 	}
 	hostFiles(r, item, res)
-	v.libraries(ctx, r, res)
+	libraries(ctx, r, res)
 	return r
 }
 
@@ -184,7 +177,7 @@ func hostFiles(r *Report, item catalog.Item, res *compile.Result) {
 	}
 	for _, d := range res.Host.Dangling {
 		r.add(Finding{
-			Check: CheckHostFile, Cause: fmt.Sprintf("%s leads to %s, which the app's root lacks: %s", d.Path, d.Missing, d.Reason),
+			Check: CheckHostFile, Note: harmless(d), Cause: fmt.Sprintf("%s leads to %s, which the app's root lacks: %s", d.Path, d.Missing, d.Reason),
 			Remedy: fmt.Sprintf("share: [%s:ro], or leave the link out: host_files: {drop: [%q]}", d.Missing, d.Path[1:]),
 		})
 	}
@@ -196,18 +189,14 @@ func hostFiles(r *Report, item catalog.Item, res *compile.Result) {
 	}
 }
 
-func (v *Verifier) libraries(ctx context.Context, r *Report, res *compile.Result) {
-	if v.Libraries == nil {
-		r.add(Finding{Check: CheckLibraries, Note: true, Cause: "whether programs find their libraries was not looked at: not part of this version"})
-		return
+// harmless says that nobody missed the target of a symlink that dangles: it was left out on purpose, or the symlink is
+// of a package that was taken without what it needs. An image's builder who names a file means it to work.
+func harmless(d hostlink.Dangling) bool {
+	switch d.Cause {
+	case hostlink.CauseNoise, hostlink.CauseDropped, hostlink.CausePolicy, hostlink.CauseRefused:
+		return true
 	}
-	found, err := v.Libraries.Check(ctx, res)
-	if err != nil {
-		r.fail(CheckLibraries, err)
-	}
-	for _, f := range found {
-		r.add(f)
-	}
+	return d.From != hostlink.SourceRemoved && d.From != hostlink.SourceLink
 }
 
 // Stray tells of links that belong to no flake.

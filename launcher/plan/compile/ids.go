@@ -51,6 +51,9 @@ func namesUser(stack stackConfig) bool {
 	return name != "" && name != "root" && name != "0"
 }
 
+// refusal makes the reason for which a start can't have a range.
+type refusal func(fix, format string, args ...any) error
+
 func (c *Compiler) idRange(p *plan.Plan, req Request, images []rootfs.Stored) (*plan.Range, error) {
 	refuse := func(fix, format string, args ...any) error {
 		return &IDsError{Flake: req.Name, Reason: fmt.Sprintf(format, args...), Fix: fix + ", " + fixRange}
@@ -71,32 +74,9 @@ func (c *Compiler) idRange(p *plan.Plan, req Request, images []rootfs.Stored) (*
 				"image %q lies in %s, which is not yours", req.Images[n], img.Store.Root())
 		}
 	}
-	r := &plan.Range{}
-	for _, h := range []struct {
-		name string
-		path *string
-	}{{"newuidmap", &r.NewUIDMap}, {"newgidmap", &r.NewGIDMap}} {
-		if *h.path = helper(h.name); *h.path == "" {
-			return nil, refuse("install it (package uidmap or shadow-utils)", "%s is missing", h.name)
-		}
-	}
-	var err error
-	size := uint32(0)
-	for _, f := range []struct {
-		file string
-		own  int
-		maps *[]plan.IDMap
-	}{{subUID, c.Caller.UID, &r.UIDs}, {subGID, c.Caller.GID, &r.GIDs}} {
-		if *f.maps, err = c.readMaps(f.file, f.own); err != nil {
-			return nil, refuse("have the administrator repair it", "read ranges of ids: %v", err)
-		}
-		if len(*f.maps) < 2 {
-			return nil, refuse(fmt.Sprintf("let the administrator add a line like %s:100000:65536", c.callerName()), "%s has no range for you", f.file)
-		}
-		last := (*f.maps)[len(*f.maps)-1]
-		if n := last.Inside + last.Size; size == 0 || n < size {
-			size = n
-		}
+	r, size, err := c.callersRange(refuse)
+	if err != nil {
+		return nil, err
 	}
 	if !r.Mapped() {
 		return nil, &IDsError{
@@ -117,6 +97,36 @@ func (c *Compiler) idRange(p *plan.Plan, req Request, images []rootfs.Stored) (*
 		}
 	}
 	return r, nil
+}
+
+// callersRange is what this machine gives the caller, and how many ids that are, the fewer of users and groups.
+func (c *Compiler) callersRange(refuse refusal) (r *plan.Range, size uint32, err error) {
+	r = &plan.Range{}
+	for _, h := range []struct {
+		name string
+		path *string
+	}{{"newuidmap", &r.NewUIDMap}, {"newgidmap", &r.NewGIDMap}} {
+		if *h.path = helper(h.name); *h.path == "" {
+			return nil, 0, refuse("install it (package uidmap or shadow-utils)", "%s is missing", h.name)
+		}
+	}
+	for _, f := range []struct {
+		file string
+		own  int
+		maps *[]plan.IDMap
+	}{{subUID, c.Caller.UID, &r.UIDs}, {subGID, c.Caller.GID, &r.GIDs}} {
+		if *f.maps, err = c.readMaps(f.file, f.own); err != nil {
+			return nil, 0, refuse("have the administrator repair it", "read ranges of ids: %v", err)
+		}
+		if len(*f.maps) < 2 {
+			return nil, 0, refuse(fmt.Sprintf("let the administrator add a line like %s:100000:65536", c.callerName()), "%s has no range for you", f.file)
+		}
+		last := (*f.maps)[len(*f.maps)-1]
+		if n := last.Inside + last.Size; size == 0 || n < size {
+			size = n
+		}
+	}
+	return r, size, nil
 }
 
 // checkRange refuses a user of the app whom the range does not reach.
