@@ -18,6 +18,8 @@ VERSION := $(shell git describe --always --dirty 2>/dev/null || echo devel)$(she
 # make 4.3 does not hand the PATH exported below to $(shell …).
 GOARCH := $(shell PATH="$$PATH:/usr/local/go/bin" $(GO) env GOARCH 2>/dev/null)
 INIT = nsexec/init/built/init-$(GOARCH)
+PROBE = launcher/selftest/built/probe-$(GOARCH)
+STATIC = $(MUSL_CC) -std=gnu11 -static -Os -s -Wall -Wextra -Werror -ffunction-sections -fdata-sections -Wl,--gc-sections
 
 # openpgp: signatures without libgpgme. netgo, osusergo: static programs resolve names by themselves.
 TAGS = containers_image_openpgp,netgo,osusergo
@@ -52,10 +54,14 @@ deps-test:
 
 $(INIT): $(wildcard nsexec/init/*.c nsexec/init/*.h)
 	@test -n "$(GOARCH)" || { echo "no Go found: see https://go.dev/dl" >&2; exit 1; }
-	$(MUSL_CC) -std=gnu11 -static -Os -s -Wall -Wextra -Werror -ffunction-sections -fdata-sections -Wl,--gc-sections -o $@ $(filter %.c,$^)
+	$(STATIC) -o $@ $(filter %.c,$^)
+
+$(PROBE): $(wildcard launcher/selftest/probe/*.c launcher/selftest/probe/*.h)
+	@test -n "$(GOARCH)" || { echo "no Go found: see https://go.dev/dl" >&2; exit 1; }
+	$(STATIC) -o $@ $(filter %.c,$^)
 
 .PHONY: programs
-programs: $(INIT)
+programs: $(INIT) $(PROBE)
 	CGO_ENABLED=0 $(BUILD) -ldflags '$(LDFLAGS)' -o bin/ ./cmd/flake-launcher ./cmd/flake-run
 	CGO_ENABLED=1 $(BUILD) -ldflags '$(LDFLAGS) -linkmode external -extldflags -static' -o bin/ ./cmd/flake-ctl ./cmd/flake-engine
 
@@ -74,9 +80,9 @@ test-unit: go-version ## run the quick tests of the packages, without the end-to
 	$(TEST) $$($(GO) list ./... | grep -v /integration)
 
 .PHONY: test-long
-test-long: go-version deps-test programs ## run all tests with the race detector, and those in virtual machines
+test-long: go-version deps-test programs ## run all tests with the race detector, and those that take long or need virtual machines
 	@integration/hack/deps.sh --optional vm
-	FLAKE_TEST_VM=1 CGO_ENABLED=1 $(TEST) -race -timeout 60m -p 1 ./...
+	FLAKE_TEST_VM=1 FLAKE_TEST_LONG=1 CGO_ENABLED=1 $(TEST) -race -timeout 60m -p 1 ./...
 
 .PHONY: bench
 bench: go-version build ## compare with podman, runc, crun and bubblewrap (installs what is missing)
@@ -124,4 +130,4 @@ uninstall: ## remove what install put there; images and registrations stay
 
 .PHONY: clean
 clean: ## remove what the build made
-	rm -rf bin nsexec/init/built/init-*
+	rm -rf bin nsexec/init/built/init-* launcher/selftest/built/probe-*

@@ -28,6 +28,7 @@ func testKiwiJoe(t *testing.T, by fixture.Caller) {
 	if !strings.Contains(strings.ToLower(res.Stdout), "joe") {
 		t.Errorf("joe does not start: %v", res)
 	}
+	edits(t, s, "joe")
 }
 
 func TestKiwiStackOfThree(t *testing.T) { fixture.Each(t, testKiwiStackOfThree) }

@@ -248,14 +248,18 @@ func raise(args []string) int {
 	if err != nil {
 		return complain(err)
 	}
-	// The runtime keeps handlers of its own, which signal.Reset does not take away.
-	var dfl [4]uintptr // struct sigaction of the kernel: SIG_DFL, no flags, nothing masked
-	_, _, _ = syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(n), uintptr(unsafe.Pointer(&dfl)), 0, 8, 0, 0)
+	standard(n)
 	if err := syscall.Kill(os.Getpid(), syscall.Signal(n)); err != nil {
 		return complain(err)
 	}
 	time.Sleep(10 * time.Second)
 	return 99
+}
+
+// standard makes a signal do what it does by itself. The runtime keeps handlers, which signal.Reset does not take away.
+func standard(n int) {
+	var dfl [4]uintptr // struct sigaction of the kernel: SIG_DFL, no flags, nothing masked
+	_, _, _ = syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(n), uintptr(unsafe.Pointer(&dfl)), 0, 8, 0, 0)
 }
 
 // wait says `ready` and sleeps until one of the signals named by number arrives, of which it prints

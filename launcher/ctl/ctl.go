@@ -47,6 +47,7 @@ type grammar struct {
 	GC       gcCmd       `cmd:"" name:"gc" help:"Delete what nothing needs any more."`
 	Show     showCmd     `cmd:"" help:"List the kept instances of flakes."`
 	Reset    resetCmd    `cmd:"" help:"End a kept instance and remove what was written in it."`
+	Selftest selftestCmd `cmd:"" help:"Compare how a program runs in a flake with how it runs natively."`
 	Compile  compileCmd  `cmd:"" hidden:""`
 	Ranges   rangesCmd   `cmd:"" hidden:""`
 	Podman   podmanCmd   `cmd:"" hidden:"" help:"Old spellings, as flake-pilot has them."`
@@ -222,8 +223,18 @@ func (s *session) registrations() (string, error) {
 	if d := plan.UserDir(s.getenv); d != "" {
 		return d, nil
 	}
-	return "", errors.New("find the directory of registrations: HOME is not set")
+	return "", &NoHomeError{}
 }
+
+// NoHomeError says that an ordinary user's registrations can't be found.
+type NoHomeError struct{}
+
+func (*NoHomeError) Error() string {
+	return "find the directory of registrations: HOME is not set to an absolute path"
+}
+
+// Remedy implements the CLI's second line.
+func (*NoHomeError) Remedy() string { return "set HOME to your home directory" }
 
 // Version is set at build.
 var Version = "devel"

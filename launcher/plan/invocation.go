@@ -96,7 +96,7 @@ func (p *Plan) Environ(v Invocation, caller []string, pwd string) []string {
 		}
 		if _, twice := theirs[name]; !twice { // getenv(3) takes the first
 			theirs[name] = value
-			if _, taken := e.at[name]; !taken && matches(p.Pass, name) && !matches(p.Deny, name) {
+			if _, taken := e.at[name]; !taken && Match(p.Pass, name) && !Match(p.Deny, name) {
 				e.set(kv)
 			}
 		}
@@ -138,8 +138,8 @@ func (e *environ) set(kv string) {
 	e.list = append(e.list, kv)
 }
 
-// matches says whether one of the patterns (NAME, NAME*, *NAME, or one * within) means the name.
-func matches(patterns []string, name string) bool {
+// Match says whether one of the patterns (NAME, NAME*, *NAME, or one * within) means the name.
+func Match(patterns []string, name string) bool {
 	for _, pat := range patterns {
 		before, after, star := strings.Cut(pat, "*")
 		if !star && pat == name || star && len(name) >= len(before)+len(after) && strings.HasPrefix(name, before) && strings.HasSuffix(name, after) {

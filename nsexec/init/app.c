@@ -141,6 +141,11 @@ static void end_children(void)
 	}
 }
 
+uint32_t *answers;
+static uint32_t stops; /* of the app, reported */
+static int stopped;    /* it is, for all that we know */
+static int told;       /* since its last stop the whole group was told to continue, or to stop again */
+
 /* Reap everybody; report and leave with the app, upon which the kernel kills the rest. */
 static void reap(pid_t app)
 {
@@ -151,10 +156,14 @@ static void reap(pid_t app)
 		if (pid != app)
 			continue;
 		if (WIFSTOPPED(st)) {
+			stops++;
+			stopped = 1;
+			told = 0;
 			report(KIND_STOPPED, 0, WSTOPSIG(st), 0);
 			continue;
 		}
 		if (WIFCONTINUED(st)) {
+			stopped = 0;
 			report(KIND_CONTINUED, 0, 0, 0);
 			continue;
 		}
@@ -171,10 +180,28 @@ static void reap(pid_t app)
  */
 static void forward_carried(pid_t app, int sig, const siginfo_t *si)
 {
-	if (sig == CARRIER && si->si_code == SI_QUEUE && si->si_pid == getppid())
-		kill(app, si->si_value.sival_int);
+	int meant = si->si_value.sival_int & 0xff;
+
+	if (sig == SIGCONT || (!stopped && (sig == SIGTSTP || sig == SIGTTIN || sig == SIGTTOU)))
+		told = getpgid(app) == getpgrp();
 	if (sig == ORPHANED && joined)
 		kill(app, SIGKILL); /* as with a container that ends with its start */
+	if (sig != CARRIER || si->si_code != SI_QUEUE || si->si_pid != getppid())
+		return;
+	if (meant == 0) {
+		reap(app);
+		__atomic_fetch_add(answers, 1, __ATOMIC_RELEASE);
+		return;
+	}
+	/*
+	 * A shell continues the whole group. Handed on as well, that could undo the ^Z which comes next: what the app has
+	 * got itself, or what was sent before it stopped again, ends here.
+	 */
+	if (meant == SIGCONT && (told || si->si_value.sival_int != CARRIED(meant, stops))) {
+		told = 0;
+		return;
+	}
+	kill(app, meant);
 }
 
 static void forward(pid_t app, int sig, const siginfo_t *si)

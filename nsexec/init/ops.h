@@ -127,8 +127,10 @@ struct report {
 	uint32_t exists; /* OP_RUN: the file is there, what it needs is not */
 };
 
-/* The signal by which the outer process hands others to PID 1; its value says which is meant. */
+/* The signal by which the outer process hands others to PID 1; its value says which is meant (0: none, but answer), and
+ * behind which stop of the app it was sent. */
 #define CARRIER 63
+#define CARRIED(sig, stops) ((int)((sig) | ((stops) & 0xffff) << 8))
 /* What the kernel sends when the outer process is gone: with the host's pids, and to the process around a joined app. */
 #define ORPHANED 64
 
@@ -214,10 +216,20 @@ void load_filter(void *prog, uint32_t size);
 void note_groups(void);
 void do_rights(uint32_t op, char *p, char *end);
 
+/* jobs.c */
+struct signalfd_siginfo;
+void unblock(int sig);
+void note_terminal(void);
+void give_terminal_back(int status);
+void share_answers(uint32_t op);
+void relay(pid_t pid1, const struct signalfd_siginfo *in);
+void stop(pid_t pid1, int pipe, int sig);
+
 /* app.c */
 extern int own_group, child_ignored, host_pids, joined;
 int next_signal(siginfo_t *info);
 extern char **app_env;
+extern uint32_t *answers; /* of PID 1 to the outer process, in memory that they share: a number */
 void run(char **argv, const uint64_t *old_mask);
 
 #endif

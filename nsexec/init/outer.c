@@ -13,12 +13,6 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
-#include <termios.h>
-#include <time.h>
-
-#ifndef F_SETSIG
-#define F_SETSIG 10
-#endif
 
 static int scratch = -1;
 int join_lock = -1;
@@ -189,45 +183,6 @@ static void remove_scratch(void)
 	}
 }
 
-static void unblock(int sig)
-{
-	uint64_t one = 1ULL << (sig - 1);
-
-	syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &one, NULL, sizeof(one));
-}
-
-static int terminal = -1; /* the caller's, where it is one and we are in front */
-static struct termios modes;
-
-static void note_terminal(void)
-{
-	int fd;
-
-	for (fd = 0; fd < 3 && terminal < 0; fd++)
-		if (tcgetattr(fd, &modes) == 0) {
-			if (tcgetpgrp(fd) != getpgrp())
-				return;
-			terminal = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-		}
-}
-
-/*
- * A command that makes groups of its own gives the terminal back when it ends, and sets its modes back; one that was
- * killed does neither, and not every shell does it in its place. If somebody else has come to the front meanwhile, it is
- * his.
- */
-static void give_terminal_back(int status)
-{
-	pid_t front = terminal < 0 ? -1 : tcgetpgrp(terminal);
-
-	if (front <= 0)
-		return;
-	if (front != getpgrp() && kill(-front, 0) != 0 && errno == ESRCH && tcsetpgrp(terminal, getpgrp()) == 0)
-		front = getpgrp();
-	if (front == getpgrp() && WIFSIGNALED(status))
-		tcsetattr(terminal, TCSANOW, &modes);
-}
-
 /* End as the app did, so that a shell sees what it would have seen of the app; the core dump was the app's. */
 void leave(int status)
 {
@@ -245,61 +200,6 @@ void leave(int status)
 	unblock(sig);
 	kill(getpid(), sig);
 	_exit(128 + sig);
-}
-
-/*
- * What a terminal sends goes to its whole foreground group: the app has got it already. Other signals of the kernel
- * (a timer that was set before we were executed) and everything that somebody sends are for the app.
- */
-static void relay(pid_t pid1, const struct signalfd_siginfo *in)
-{
-	siginfo_t info;
-	int sig = in->ssi_signo;
-
-	if (sig == SIGCHLD || in->ssi_code > SI_KERNEL)
-		return;
-	if (in->ssi_code > 0 && in->ssi_code < SI_KERNEL)
-		return; /* our own wake-up, see stop() */
-	if (in->ssi_code == SI_KERNEL)
-		switch (sig) {
-		case SIGINT: case SIGQUIT: case SIGTSTP: case SIGTTIN: case SIGTTOU: case SIGHUP: case SIGCONT: case SIGWINCH:
-			return;
-		}
-	memset(&info, 0, sizeof(info));
-	info.si_signo = CARRIER;
-	info.si_code = SI_QUEUE;
-	info.si_pid = getpid();
-	info.si_uid = getuid();
-	info.si_value.sival_int = sig;
-	syscall(SYS_rt_sigqueueinfo, pid1, CARRIER, &info);
-}
-
-/*
- * The app was stopped: stop as well, and so the caller's shell sees a stopped job. Should the app be continued or
- * killed meanwhile by somebody who does not know of us, the pipe wakes us.
- */
-static void stop(int pipe, int sig)
-{
-	struct pollfd p = {pipe, POLLIN, 0};
-	uint64_t all = ~0ULL;
-
-	fcntl(pipe, F_SETOWN, getpid());
-	fcntl(pipe, F_SETSIG, SIGCONT);
-	fcntl(pipe, F_SETFL, O_ASYNC);
-	signal(sig, SIG_DFL);
-	/* Blocked it waits, and a SIGCONT that comes meanwhile takes it back. */
-	if (sig != SIGSTOP)
-		kill(getpid(), sig);
-	if (poll(&p, 1, 0) == 0) {
-		if (sig == SIGSTOP)
-			kill(getpid(), sig);
-		else
-			unblock(sig);
-		set_mask(&all, NULL);
-	} else if (sig != SIGSTOP) {
-		syscall(SYS_rt_sigtimedwait, &(uint64_t){1ULL << (sig - 1)}, NULL, &(struct timespec){0, 0}, sizeof(all));
-	}
-	fcntl(pipe, F_SETFL, 0);
 }
 
 /* Don't keep the caller's pipes open: a reader waits for their end. */
@@ -337,7 +237,7 @@ static void watch(pid_t pid1, int pipe, int signals)
 			start_again(pid1);
 		}
 		if (r.kind == KIND_STOPPED) {
-			stop(pipe, r.value);
+			stop(pid1, pipe, r.value);
 		} else if (r.kind == KIND_FAILED && !decided) {
 			decided = 1;
 			status = 125 << 8;
@@ -368,6 +268,7 @@ void leave_behind(uint32_t op, unsigned long namespaces)
 	signals = syscall(SYS_signalfd4, -1, &all, sizeof(all), O_CLOEXEC | O_NONBLOCK);
 	if (signals < 0)
 		die(op, errno);
+	share_answers(op);
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	note_terminal();
 	pid = syscall(SYS_clone, namespaces | SIGCHLD, 0UL, 0UL, 0UL, 0UL);

@@ -1,0 +1,2 @@
+/* What the files of the probe share. */
+int report(char **args);
