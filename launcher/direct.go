@@ -78,20 +78,9 @@ func newDirect(speaker string, p *plan.Plan, v plan.Invocation, now *caller.Mome
 		d.Links = append(d.Links, nsexec.Link{Source: l.Source, Target: l.Target, Kind: linkKinds[l.Kind]})
 	}
 	if r := p.Range; r != nil {
-		d.Range = idRange(r)
+		d.Range = r.Engine()
 	}
 	return d, nil
-}
-
-func idRange(r *plan.Range) *nsexec.Range {
-	out := &nsexec.Range{NewUIDMap: r.NewUIDMap, NewGIDMap: r.NewGIDMap}
-	for _, m := range r.UIDs {
-		out.UIDs = append(out.UIDs, nsexec.IDMap(m))
-	}
-	for _, m := range r.GIDs {
-		out.GIDs = append(out.GIDs, nsexec.IDMap(m))
-	}
-	return out
 }
 
 var upperKinds = map[string]uint32{

@@ -14,7 +14,6 @@ import (
 	"github.com/flake-launcher/flake-launcher/launcher"
 	"github.com/flake-launcher/flake-launcher/launcher/plan"
 	"github.com/flake-launcher/flake-launcher/launcher/plan/compile"
-	"github.com/flake-launcher/flake-launcher/nsexec"
 	"github.com/flake-launcher/flake-launcher/rootfs"
 )
 
@@ -121,15 +120,8 @@ func (c rangesCmd) enter() error {
 	if err != nil {
 		return err
 	}
-	r := &nsexec.Range{NewUIDMap: in.NewUIDMap, NewGIDMap: in.NewGIDMap}
-	for _, m := range in.UIDs {
-		r.UIDs = append(r.UIDs, nsexec.IDMap(m))
-	}
-	for _, m := range in.GIDs {
-		r.GIDs = append(r.GIDs, nsexec.IDMap(m))
-	}
 	args := append([]string{self, "ranges", "--store", c.Store, "--inside", c.Verb}, c.Layers...)
-	return r.Exec("flake-ctl", self, args, os.Environ())
+	return in.Engine().Exec("flake-ctl", self, args, os.Environ())
 }
 
 // ranges runs the command above as a child.

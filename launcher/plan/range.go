@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"fmt"
 	"os"
+
+	"github.com/flake-launcher/flake-launcher/nsexec"
 )
 
 // Range are maps of ids, and the helpers that may write them.
@@ -14,6 +16,18 @@ type Range struct {
 
 // IDMap maps Size ids from Inside on to those of the host from Outside on.
 type IDMap struct{ Inside, Outside, Size uint32 }
+
+// Engine is the range as the direct engine takes it.
+func (r *Range) Engine() *nsexec.Range {
+	out := &nsexec.Range{NewUIDMap: r.NewUIDMap, NewGIDMap: r.NewGIDMap}
+	for _, m := range r.UIDs {
+		out.UIDs = append(out.UIDs, nsexec.IDMap(m))
+	}
+	for _, m := range r.GIDs {
+		out.GIDs = append(out.GIDs, nsexec.IDMap(m))
+	}
+	return out
+}
 
 // Mapped reports whether the ids exist in this user namespace. In one that was made within the host's they may not, and
 // then nobody can map them any further.

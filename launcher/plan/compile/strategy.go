@@ -135,7 +135,7 @@ func (c *Compiler) hostLayer(p *plan.Plan, layer *hostlink.HostLayer, layers []s
 func (c *Compiler) tryHostLayer(p *plan.Plan, dir string, layer *hostlink.HostLayer, below string) error {
 	probe := &nsexec.Probe{HostLayer: &nsexec.HostLayer{Trusted: c.Caller.Root()}, Path: layer.Files[0].Target, User: p.User}
 	if p.Range != nil {
-		probe.Range = nsexecRange(p.Range)
+		probe.Range = p.Range.Engine()
 	}
 	for _, d := range append([]string{below, dir}, layer.Data...) {
 		f, err := os.Open(d)
@@ -153,15 +153,4 @@ func (c *Compiler) tryHostLayer(p *plan.Plan, dir string, layer *hostlink.HostLa
 		}
 	}
 	return probe.Run()
-}
-
-func nsexecRange(r *plan.Range) *nsexec.Range {
-	out := &nsexec.Range{NewUIDMap: r.NewUIDMap, NewGIDMap: r.NewGIDMap}
-	for _, m := range r.UIDs {
-		out.UIDs = append(out.UIDs, nsexec.IDMap(m))
-	}
-	for _, m := range r.GIDs {
-		out.GIDs = append(out.GIDs, nsexec.IDMap(m))
-	}
-	return out
 }
