@@ -1,7 +1,6 @@
 package launcher
 
 import (
-	"fmt"
 	"os"
 	"slices"
 	"strconv"
@@ -99,9 +98,7 @@ func scratch(p *plan.Plan) (*rootfs.Temp, error) {
 		return nil, err
 	}
 	if p.Range == nil {
-		if _, err := store.SweepTemp(); err != nil {
-			return nil, fmt.Errorf("sweep leftovers: %w", err)
-		}
+		_, _ = store.SweepTemp() // as below: flake-ctl gc tells of what can't be removed
 		return store.Temp("writable")
 	}
 	// With other users' files in it, it is removed only by root of a namespace with their ids. What can't be removed,

@@ -64,6 +64,9 @@ func runStage(title []string, ops []byte, stdin *os.File, files []*os.File) erro
 			unix.CloseOnExec(int(f.Fd()))
 		}
 	}()
+	// What stays behind must not keep the caller's pipes and locks open.
+	restore := hideDescriptors()
+	defer restore()
 	st, err := newStage(ops, files)
 	if err != nil {
 		return err
@@ -81,6 +84,31 @@ func runStage(title []string, ops []byte, stdin *os.File, files []*os.File) erro
 		return &ReportedError{ws}
 	}
 	return nil
+}
+
+// hideDescriptors has no program that is executed from now on inherit descriptors beyond 2, and gives the way back.
+func hideDescriptors() (restore func()) {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil { // no proc: none is handed over to the app either
+		_ = unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC)
+		return func() {}
+	}
+	var hidden []uintptr
+	for _, e := range entries {
+		fd, err := strconv.Atoi(e.Name())
+		if err != nil || fd < 3 {
+			continue
+		}
+		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
+			unix.CloseOnExec(fd)
+			hidden = append(hidden, uintptr(fd))
+		}
+	}
+	return func() {
+		for _, fd := range hidden {
+			_, _ = unix.FcntlInt(fd, unix.F_SETFD, 0)
+		}
+	}
 }
 
 // Hold starts the container and returns once it can be entered. What is left is a process of its own session, whose

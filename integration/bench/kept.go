@@ -11,7 +11,7 @@ const ourEnter = "flake, kept instance"
 // keptScenario compares entering an instance that runs with starting a sandbox from nothing, by the quickest there is.
 func keptScenario(rounds int) scenario {
 	return scenario{
-		name: "kept", title: "/bin/true in a kept instance that runs", rounds: rounds,
+		name: "kept", title: "/bin/true in a kept instance that runs", rounds: rounds, reference: ourEnter,
 		subjects: []subject{
 			{name: "native", prepare: nothing, command: func(*env) *exec.Cmd { return exec.Command("/bin/true") }},
 			{name: ourEnter, prepare: prepareKept, command: func(e *env) *exec.Cmd { return e.ours(filepath.Join(e.links, "kept")) }},

@@ -150,7 +150,7 @@ func (c *Catalog) giveBack(e *ledgerEntry) error {
 		err = giveFilesBack(e.Import.Kept, dropIns)
 	}
 	if err == nil {
-		err = errors.Join(c.removePlans(e.Flake), ignoreMissing(os.Remove(c.ledgerFile(e.Flake))))
+		err = errors.Join(removeExported(e), c.removePlans(e.Flake), ignoreMissing(os.Remove(c.ledgerFile(e.Flake))))
 	}
 	if err != nil {
 		return fmt.Errorf("give flake %q back: %w", e.Flake, err)

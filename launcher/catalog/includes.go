@@ -87,6 +87,9 @@ func (c *Catalog) wantedSources() (map[include.Source]want, error) {
 	}
 	out := map[include.Source]want{}
 	for _, i := range items {
+		if i.Err != nil && i.Shadowed {
+			continue // nobody starts it
+		}
 		if i.Err != nil {
 			return nil, fmt.Errorf("read what flake %q needs: %w", i.Name, i.Err)
 		}

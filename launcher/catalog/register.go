@@ -175,7 +175,7 @@ func (c *Catalog) apply(u *undo, name string, f *flake.Flake, docs documents) (*
 		return nil, err
 	}
 	if old != nil && old.Link == link {
-		entry.Backup = old.Backup
+		entry.Backup, entry.Import = old.Backup, old.Import
 	}
 	ours, err := c.owns(name, link)
 	if err != nil {

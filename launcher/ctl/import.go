@@ -148,10 +148,12 @@ func (c importCmd) undo(s *session) error {
 		return err
 	}
 	done, err := cat.Undo(c.Args)
+	errs := []error{err}
 	for _, name := range done {
 		fmt.Fprintf(s.Err, "gave %s back\n", name)
+		errs = append(errs, s.resetFlake(store, name))
 	}
-	return err
+	return errors.Join(errs...)
 }
 
 // NoRegistrationsError says that there is nothing to import.

@@ -15,7 +15,7 @@ func (i *Instance) Prepare(c *Config, onDisk bool) (state, writable *os.File, er
 	if err := i.settled(); err != nil {
 		return nil, nil, err
 	}
-	if err := i.matches(c, onDisk); err != nil {
+	if err := i.matches(c); err != nil {
 		return nil, nil, err
 	}
 	if err := i.write(configFile, c.encode()); err != nil {
@@ -46,10 +46,11 @@ func (i *Instance) Prepare(c *Config, onDisk bool) (state, writable *os.File, er
 }
 
 // matches compares with what the present content was written over, if there is any.
-func (i *Instance) matches(c *Config, onDisk bool) error {
+// Also a start that does not look at the writable part must not say that it belongs to other images.
+func (i *Instance) matches(c *Config) error {
 	var st unix.Stat_t
 	err := unix.Fstatat(int(i.lock.Fd()), writableDir, &st, unix.AT_SYMLINK_NOFOLLOW)
-	if errors.Is(err, unix.ENOENT) || !onDisk {
+	if errors.Is(err, unix.ENOENT) {
 		return nil
 	}
 	if err != nil {

@@ -40,7 +40,7 @@ var Differences = []Difference{
 	{"capabilities", nil, "root inside of a user namespace, over nothing of the host's", func(c *comparison) bool {
 		return c.Plan.Caller != 0 && c.Plan.UID == 0
 	}},
-	{"ignored signals", nil, "the launcher's runtime keeps SIGHUP and SIGINT ignored, and no others", onlyHangups},
+	{"ignored signals", nil, "the launcher's runtime keeps SIGHUP, SIGINT and the C library's own two ignored, and no others", onlyHangups},
 	{"further descriptors", nil, "closed: the flake has no preserve_fds", func(c *comparison) bool { return !c.Plan.PreserveFDs && c.flake == "" }},
 	{"groups", nil, "in a user namespace with one id other groups show as nogroup", nogroups},
 	{"groups", nil, "root has the groups that the images give him", func(c *comparison) bool {
@@ -106,7 +106,7 @@ func nogroups(c *comparison) bool {
 func onlyHangups(c *comparison) bool {
 	var left []string
 	for _, sig := range strings.Fields(c.native) {
-		if sig == "1" || sig == "2" {
+		if slices.Contains([]string{"1", "2", "32", "33"}, sig) {
 			left = append(left, sig)
 		}
 	}

@@ -11,6 +11,7 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <termios.h>
 
@@ -166,7 +167,9 @@ static void serve(int master, int listener, int signals, pid_t app)
 		if (info.ssi_signo == SIGCHLD && waitpid(app, &status, WNOHANG) == app)
 			break;
 	}
-	/* What the app wrote last comes before its status. */
+	/* What the app wrote last comes before its status. A client that does not read is not waited for. */
+	if (client >= 0)
+		setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &(struct timeval){.tv_sec = 2}, sizeof(struct timeval));
 	do {
 		to_client(0);
 		out_end = 0;

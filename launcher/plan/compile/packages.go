@@ -111,7 +111,7 @@ func (p *packages) grant(flake string, wishes []wish, ignoreMissing bool) (sourc
 	default:
 		return nil, nil, fmt.Errorf("find host packages of %q: %w", flake, err)
 	}
-	seen := map[string]bool{} // packages share directories
+	seen := map[listed]bool{}
 	for _, w := range wishes {
 		var gone []string
 		for n, name := range w.names {
@@ -132,11 +132,18 @@ func (p *packages) grant(flake string, wishes []wish, ignoreMissing bool) (sourc
 	return sources, skipped, nil
 }
 
-func (w *wish) source(name string, paths []string, seen map[string]bool) hostlink.Source {
+// listed is a path that is in a source already, packages share directories: for images with the same rules only, since
+// what one may not have another may.
+type listed struct {
+	rules *policy.Rules
+	path  string
+}
+
+func (w *wish) source(name string, paths []string, seen map[listed]bool) hostlink.Source {
 	var own []string
 	for _, path := range paths {
-		if !seen[path] {
-			seen[path] = true
+		if l := (listed{w.rules, path}); !seen[l] {
+			seen[l] = true
 			own = append(own, path)
 		}
 	}

@@ -20,7 +20,8 @@ type asked struct {
 	skipped []hostlink.Skip // what the policy has not even looked at
 }
 
-// sources are the lists of all images, base first, and then those of the packages that the flake names.
+// sources are those of the packages that the flake names, which no policy judges and whose needs are looked for; then
+// what images ask for. Where two name the same file, the first counts.
 func (c *Compiler) sources(ctx context.Context, out *hostFiles, req Request, images []rootfs.Stored) ([]hostlink.Source, []hostlink.Skip, error) {
 	var a asked
 	if req.HostDeps {
@@ -39,8 +40,8 @@ func (c *Compiler) sources(ctx context.Context, out *hostFiles, req Request, ima
 	if err != nil {
 		return nil, nil, err
 	}
-	granted, skipped, err := out.packages.grant(req.Name, append(a.wishes, own...), req.Flake.HostFiles.IgnoreMissing)
-	return append(a.sources, granted...), append(a.skipped, skipped...), err
+	granted, skipped, err := out.packages.grant(req.Name, append(own, a.wishes...), req.Flake.HostFiles.IgnoreMissing)
+	return append(granted, a.sources...), append(a.skipped, skipped...), err
 }
 
 // policy reads what images may ask for; a change of it makes the plan stale.
