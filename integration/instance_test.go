@@ -212,6 +212,32 @@ func testKeptStops(t *testing.T, by fixture.Caller) {
 	_ = cmd.Wait()
 }
 
+// What stays of the first call has nothing of the caller's open: a lock, a pipe that somebody reads to its end.
+func TestKeptHoldsNoDescriptors(t *testing.T) { fixture.Each(t, testKeptHoldsNoDescriptors) }
+
+func testKeptHoldsNoDescriptors(t *testing.T, by fixture.Caller) {
+	s := kept(t, by)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	cmd := s.Command(ctx, s.Link("probe"), "exit", "0")
+	cmd.ExtraFiles = []*os.File{w}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	w.Close()
+	if err := r.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("the pipe is still open somewhere: %v", err)
+	}
+}
+
 func processState(pid int) string {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

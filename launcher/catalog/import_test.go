@@ -60,6 +60,16 @@ func TestImportAndBack(t *testing.T) {
 			"undo all":     func(c *Catalog) error { _, err := c.Undo(nil); return err },
 			"undo by name": func(c *Catalog) error { _, err := c.Undo([]string{"x"}); return err },
 			"remove":       func(c *Catalog) error { _, err := c.Remove("x"); return err },
+			"remove after registering anew": func(c *Catalog) error {
+				got, _, err := flake.Parse(c.file("x"))
+				if err == nil {
+					_, err = c.Register(context.Background(), newFlake(got.Container.HostAppPath, "/bin/app"), Options{Force: true})
+				}
+				if err == nil {
+					_, err = c.Remove("x")
+				}
+				return err
+			},
 		} {
 			t.Run(name+", "+way, func(t *testing.T) {
 				c, links := newCatalog(t)
