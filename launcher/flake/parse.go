@@ -57,7 +57,7 @@ func (e *SyntaxError) Remedy() string {
 
 // Parse reads the registration at file and its drop-ins (NAME.d/*.yaml beside NAME.yaml, in the order of their
 // names) and merges them deeply: mappings key by key, a later scalar or list replaces the earlier one.
-// The files that were read are returned too, drop-in directory included, for fingerprints.
+// The files that were read are returned too, as Files gives them.
 func Parse(file string) (*Flake, []string, error) {
 	dropins, dir, err := dropIns(file)
 	if err != nil {
@@ -84,6 +84,13 @@ func Parse(file string) (*Flake, []string, error) {
 		return nil, nil, err
 	}
 	return &fl, append([]string{file, dir}, dropins...), nil
+}
+
+// Files are the registration at file, its directory of drop-ins, which may be missing, and these: whoever fingerprints
+// them before Parse reads them sees any change made since.
+func Files(file string) ([]string, error) {
+	dropins, dir, err := dropIns(file)
+	return append([]string{file, dir}, dropins...), err
 }
 
 func dropIns(file string) (files []string, dir string, err error) {

@@ -41,12 +41,16 @@ func (c *Compiler) registered(name string) (req Request, file string, err error)
 		return req, file, err
 	}
 	checks := c.searchChecks(name, file)
-	f, files, err := flake.Parse(file)
+	files, err := flake.Files(file)
 	if err != nil {
 		return req, file, err
 	}
-	for _, path := range files[1:] { // the first is in checks already, taken before it was read
+	for _, path := range files[1:] { // the first is in checks already
 		checks = append(checks, plan.NewCheck(path))
+	}
+	f, _, err := flake.Parse(file)
+	if err != nil {
+		return req, file, err
 	}
 	req, err = FromFlake(name, f)
 	req.Checks = checks
