@@ -63,7 +63,8 @@ func (c *Catalog) documents(ctx context.Context, name string, f *flake.Flake) (d
 }
 
 // export puts documents on the host and records them in the entry before they appear. Those of old, the entry before,
-// are replaced, and removed if they are no more; a file of anybody else is in the way.
+// are replaced, and removed if they are no more; a file of anybody else is in the way, even one with the same content:
+// recorded as ours, it would be removed with the flake.
 func (c *Catalog) export(u *undo, entry, old *ledgerEntry, docs documents) error {
 	var before []exported
 	if old != nil {
@@ -71,7 +72,7 @@ func (c *Catalog) export(u *undo, entry, old *ledgerEntry, docs documents) error
 	}
 	for _, d := range docs.docs {
 		e := exported{Path: filepath.Join(docs.dir, d.Path), Sha256: sum(d.Data)}
-		if _, err := os.Lstat(e.Path); err == nil && !e.ours() && !slices.ContainsFunc(before, func(b exported) bool { return b.Path == e.Path && b.ours() }) {
+		if _, err := os.Lstat(e.Path); err == nil && !slices.ContainsFunc(before, func(b exported) bool { return b.Path == e.Path && b.ours() }) {
 			return &ExportError{Path: e.Path}
 		}
 		entry.Exported = append(entry.Exported, e)

@@ -84,19 +84,21 @@ func TestExport(t *testing.T) {
 			t.Errorf("exported %q, want %q", got, want)
 		}
 	})
-	t.Run("a file of somebody else is in the way", func(t *testing.T) {
-		c, bin, share := setup(t)
-		must(t, os.MkdirAll(share+"/man/man1", 0o755))
-		must(t, os.WriteFile(share+"/man/man1/app.1.gz", []byte("mine"), 0o644))
-		before := snapshot(t, c.Dir, c.Ledger, bin, share)
-		var wrong *ExportError
-		if _, err := c.Register(ctx, newFlake(bin+"/app", "/bin/app"), Options{Force: true, Export: true}); !errors.As(err, &wrong) {
-			t.Fatalf("error %v", err)
-		}
-		if after := snapshot(t, c.Dir, c.Ledger, bin, share); after != before {
-			t.Errorf("before:\n%s\nafter:\n%s", before, after)
-		}
-	})
+	for what, content := range map[string]string{"": "mine", " though it is the same": files["usr/share/man/man1/app.1.gz"]} {
+		t.Run("a file of somebody else is in the way"+what, func(t *testing.T) {
+			c, bin, share := setup(t)
+			must(t, os.MkdirAll(share+"/man/man1", 0o755))
+			must(t, os.WriteFile(share+"/man/man1/app.1.gz", []byte(content), 0o644))
+			before := snapshot(t, c.Dir, c.Ledger, bin, share)
+			var wrong *ExportError
+			if _, err := c.Register(ctx, newFlake(bin+"/app", "/bin/app"), Options{Force: true, Export: true}); !errors.As(err, &wrong) {
+				t.Fatalf("error %v", err)
+			}
+			if after := snapshot(t, c.Dir, c.Ledger, bin, share); after != before {
+				t.Errorf("before:\n%s\nafter:\n%s", before, after)
+			}
+		})
+	}
 	t.Run("a file that was changed stays", func(t *testing.T) {
 		c, bin, share := setup(t)
 		_, err := c.Register(ctx, newFlake(bin+"/app", "/bin/app"), export)
