@@ -55,24 +55,16 @@ func (c *Catalog) Import(ctx context.Context, f *flake.Flake, origin Origin) (*c
 	if err != nil {
 		return nil, err
 	}
-	done, err := c.Compiler.Store.Writing(ctx)
+	done, err := c.pin(ctx, name, f)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	req, err := compile.FromFlake(name, f)
-	if err != nil {
-		return nil, err
-	}
-	res, err := c.Compiler.Compile(ctx, req)
-	if err != nil {
-		return nil, err
-	}
-	f.Container.Digests = res.Digests
 	if err := c.record(*e); err != nil {
 		return nil, err
 	}
-	if res, err = c.takeOver(ctx, f, e); err != nil {
+	res, err := c.takeOver(ctx, f, e)
+	if err != nil {
 		return nil, errors.Join(err, c.giveBack(e))
 	}
 	return res, nil

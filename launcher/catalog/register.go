@@ -52,21 +52,11 @@ func (c *Catalog) Register(ctx context.Context, f *flake.Flake, opt Options) (*R
 	if err := c.checkFree(name, link, opt.Force); err != nil {
 		return nil, err
 	}
-	// From looking at the images to pinning them nothing may be collected.
-	done, err := c.Compiler.Store.Writing(ctx)
+	done, err := c.pin(ctx, name, f)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	req, err := compile.FromFlake(name, f)
-	if err != nil {
-		return nil, err
-	}
-	res, err := c.Compiler.Compile(ctx, req)
-	if err != nil {
-		return nil, err
-	}
-	f.Container.Digests = res.Digests
 	var docs documents
 	if opt.Export {
 		if docs, err = c.documents(ctx, name, f); err != nil {
@@ -79,7 +69,8 @@ func (c *Catalog) Register(ctx context.Context, f *flake.Flake, opt Options) (*R
 		return nil, errors.Join(err, u.run())
 	}
 	// As the launcher will see it, drop-ins that were there before included.
-	if res, err = c.Compiler.Flake(ctx, name); err != nil {
+	res, err := c.Compiler.Flake(ctx, name)
+	if err != nil {
 		return nil, errors.Join(err, u.run())
 	}
 	u.dismiss()
@@ -88,6 +79,25 @@ func (c *Catalog) Register(ctx context.Context, f *flake.Flake, opt Options) (*R
 		out.Exported = append(out.Exported, e.Path)
 	}
 	return out, nil
+}
+
+// pin sees whether the flake can run, and writes its images' digests into it. Nothing may be collected between that and
+// the registration that needs them: until then done must not be called.
+func (c *Catalog) pin(ctx context.Context, name string, f *flake.Flake) (done func(), err error) {
+	req, err := compile.FromFlake(name, f)
+	if err != nil {
+		return nil, err
+	}
+	if done, err = c.Compiler.Store.Writing(ctx); err != nil {
+		return nil, err
+	}
+	res, err := c.Compiler.Compile(ctx, req)
+	if err != nil {
+		done()
+		return nil, err
+	}
+	f.Container.Digests = res.Digests
+	return done, nil
 }
 
 // checkLinkPath refuses a host path at which no link can be.
