@@ -60,9 +60,21 @@ $(PROBE): $(wildcard launcher/selftest/probe/*.c launcher/selftest/probe/*.h)
 	@test -n "$(GOARCH)" || { echo "no Go found: see https://go.dev/dl" >&2; exit 1; }
 	$(STATIC) -o $@ $(filter %.c,$^)
 
+# cgo does not see that a file of another directory, which one of the package's own includes, has changed.
+STAMP = launcher/early/front/stamp.h
+.PHONY: stamp
+stamp:
+	@new="/* $$(cat nsexec/init/*.c nsexec/init/*.h | sha1sum) */"; \
+	[ "$$(cat $(STAMP) 2>/dev/null)" = "$$new" ] || echo "$$new" > $(STAMP)
+
+# The early part finds out by symbols which build it is of, and which of the two programs it is in.
+BUILD_ID = 0x$(shell printf %s '$(VERSION)' | sha1sum | cut -c1-12)
+EARLY = CGO_ENABLED=1 CC='$(MUSL_CC)' $(BUILD) -ldflags '$(LDFLAGS) -linkmode external -extldflags "-static -Wl,--gc-sections -Wl,--defsym=flake_build=$(BUILD_ID)
+
 .PHONY: programs
-programs: $(INIT) $(PROBE)
-	CGO_ENABLED=0 $(BUILD) -ldflags '$(LDFLAGS)' -o bin/ ./cmd/flake-launcher ./cmd/flake-run
+programs: $(INIT) $(PROBE) stamp
+	$(EARLY)"' -o bin/ ./cmd/flake-launcher
+	$(EARLY) -Wl,--defsym=flake_ad_hoc=1"' -o bin/ ./cmd/flake-run
 	CGO_ENABLED=1 $(BUILD) -ldflags '$(LDFLAGS) -linkmode external -extldflags -static' -o bin/ ./cmd/flake-ctl ./cmd/flake-engine
 
 .PHONY: demo

@@ -1,9 +1,6 @@
 package launcher
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
 	"os"
 
 	"github.com/flake-launcher/flake-launcher/launcher/instance"
@@ -24,8 +21,8 @@ type AdHoc struct {
 	Command []string
 }
 
-// words are the arguments of flake-ctl compile that describe the stack; they name the plan as well.
-func (a AdHoc) words() []string {
+// Words are the arguments of flake-ctl compile that describe the stack; they name the plan as well.
+func (a AdHoc) Words() []string {
 	w := []string{"compile", "--ad-hoc"}
 	if a.Base != "" {
 		w = append(w, "--base="+a.Base)
@@ -37,15 +34,6 @@ func (a AdHoc) words() []string {
 		w = append(w, "--resume")
 	}
 	return append(append(w, a.Flags...), "--", a.Image)
-}
-
-// FileName is the name of the plan file of an ad-hoc start: a hash of what it is made from.
-func (a AdHoc) FileName() string {
-	h := sha256.New()
-	for _, w := range append(a.words(), plan.HomeKey(os.Getenv("HOME"))) {
-		fmt.Fprintf(h, "%q ", w)
-	}
-	return "run-" + hex.EncodeToString(h.Sum(nil))[:32] + ".adhoc"
 }
 
 // Run starts an image ad hoc. Like Main it returns only when that failed.
@@ -70,5 +58,6 @@ func run(a AdHoc) error {
 		return err
 	}
 	ask.Instance = a.Instance
-	return l.launch(AdHocFlake, a.FileName(), a.words(), plan.Invocation{Replace: len(a.Command) > 0, Env: a.Env, Args: a.Command}, ask)
+	words := a.Words()
+	return l.launch(AdHocFlake, plan.AdHocName(words, os.Getenv("HOME")), words, plan.Invocation{Replace: len(a.Command) > 0, Env: a.Env, Args: a.Command}, ask)
 }

@@ -2,15 +2,14 @@ package launcher
 
 import (
 	"os"
-	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/flake-launcher/flake-launcher/launcher/caller"
+	"github.com/flake-launcher/flake-launcher/launcher/early"
 	"github.com/flake-launcher/flake-launcher/launcher/plan"
 	"github.com/flake-launcher/flake-launcher/nsexec"
-	initproc "github.com/flake-launcher/flake-launcher/nsexec/init"
 	"github.com/flake-launcher/flake-launcher/overlay"
 	"github.com/flake-launcher/flake-launcher/rootfs"
 )
@@ -45,49 +44,20 @@ func execDirect(speaker string, p *plan.Plan, v plan.Invocation) error {
 
 // newDirect opens the layers of a plan and describes a start, its writable part on disk excepted.
 func newDirect(speaker string, p *plan.Plan, v plan.Invocation, now *caller.Moment) (*nsexec.Direct, error) {
-	layers, err := overlay.OpenLayers(p.Lower)
+	files, err := overlay.OpenLayers(p.Lower)
 	if err != nil {
 		return nil, err
 	}
-	d := &nsexec.Direct{
-		Speaker: speaker, Ops: p.Ops, User: p.User, Layers: layers, Upper: upperKinds[p.Writable],
-		UID: p.UID, GID: p.GID, Groups: p.Groups, Cwd: nsexec.Cwd(now.Cwd), Filters: p.Filters,
-		Args: p.Argv(v), Env: p.Environ(v, os.Environ(), now.PWD()), Size: p.Size,
-	}
-	for _, s := range slices.Concat(p.Seed, now.Seed) {
-		d.Seed = append(d.Seed, nsexec.Node(s))
-	}
-	for _, c := range p.Copies {
-		d.Copies = append(d.Copies, nsexec.Copy{Source: c.Source, Target: c.Target, Mode: c.Mode})
-	}
-	for _, l := range now.Symlinks {
-		d.Symlinks = append(d.Symlinks, nsexec.Symlink(l))
-	}
-	for _, b := range now.Binds {
-		d.Binds = append(d.Binds, nsexec.Bind(b))
-	}
 	if h := p.HostLayer; h != nil {
-		files, err := overlay.OpenHostLayer(h.Dir, h.Data)
+		more, err := overlay.OpenHostLayer(h.Dir, h.Data)
 		if err != nil {
 			return nil, err
 		}
-		d.HostLayer = &nsexec.HostLayer{Layer: files[0], Data: files[1:], Trusted: h.Trusted}
+		files = append(files, more...)
 	}
-	for _, l := range p.Links {
-		d.Links = append(d.Links, nsexec.Link{Source: l.Source, Target: l.Target, Kind: linkKinds[l.Kind]})
-	}
-	if r := p.Range; r != nil {
-		d.Range = r.Engine()
-	}
+	d := early.Describe(p, now, nsexec.Opened(files...))
+	d.Speaker, d.Args, d.Env = speaker, p.Argv(v), p.Environ(v, os.Environ(), now.PWD())
 	return d, nil
-}
-
-var upperKinds = map[string]uint32{
-	plan.WritableTmpfs: initproc.UpperTmpfs, plan.WritableDisk: initproc.UpperDisk, plan.WritableNone: initproc.UpperNone,
-}
-
-var linkKinds = map[string]uint32{
-	plan.LinkFile: initproc.LinkFile, plan.LinkDir: initproc.LinkDir, plan.LinkSocket: initproc.LinkSocket,
 }
 
 // scratch makes the writable part in the store's own temporary directory, so that a crash leaves only what the store

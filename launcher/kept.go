@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/flake-launcher/flake-launcher/launcher/caller"
+	"github.com/flake-launcher/flake-launcher/launcher/early"
 	"github.com/flake-launcher/flake-launcher/launcher/instance"
 	"github.com/flake-launcher/flake-launcher/launcher/plan"
 	"github.com/flake-launcher/flake-launcher/nsexec"
@@ -72,7 +73,7 @@ func newJoin(speaker string, p *plan.Plan, v plan.Invocation, in *instance.Insta
 }
 
 // AdHocFlake stands for the flake in the names of instances that nothing registers: flake-run's.
-const AdHocFlake = "flake-run"
+const AdHocFlake = early.AdHoc
 
 // instanceName is the one that a start means.
 func instanceName(p *plan.Plan, k Keeping) (instance.Name, error) {

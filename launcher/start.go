@@ -103,7 +103,11 @@ func (l *launcher) name(argv0 string) string {
 // asked of the launcher by other ways than the arguments, to which those add.
 func (l *launcher) launch(speaker, planFile string, compile []string, v plan.Invocation, ask Pilot) error {
 	path := filepath.Join(l.plans, planFile)
-	p, f, err := l.load(path)
+	var words []string
+	if speaker == AdHocFlake && slices.Contains(compile, "--ad-hoc") {
+		words = compile
+	}
+	p, f, err := l.load(path, words)
 	if err != nil {
 		if word := progressWord(ask, v.Args); word != "" {
 			compile = slices.Insert(slices.Clone(compile), 1, word)
@@ -159,8 +163,8 @@ func (e *NoCommandError) Error() string { return fmt.Sprintf("%s: the command is
 // Remedy implements the CLI's second line.
 func (e *NoCommandError) Remedy() string { return "name a command" }
 
-// load returns the plan if it may be used as it is.
-func (l *launcher) load(path string) (*plan.Plan, *os.File, error) {
+// load returns the plan if it may be used as it is. Words are an ad-hoc plan's.
+func (l *launcher) load(path string, words []string) (*plan.Plan, *os.File, error) {
 	if err := rootfs.CheckRoot(l.root); err != nil {
 		return nil, nil, err
 	}
@@ -171,6 +175,10 @@ func (l *launcher) load(path string) (*plan.Plan, *os.File, error) {
 	if !slices.Equal(p.Searched, l.searched) {
 		f.Close()
 		return nil, nil, errors.New("the plan is for other registrations")
+	}
+	if !slices.Equal(p.Words, words) {
+		f.Close()
+		return nil, nil, errors.New("the plan is for another command line")
 	}
 	if !p.Follows(l.settings) {
 		f.Close()

@@ -3,6 +3,7 @@ package nsexec
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -22,8 +23,8 @@ type Direct struct {
 
 	// Range starts in a user namespace with ranges of ids, as root of it. Not together with User.
 	Range *Range
-	// Layers are open directories, topmost first, with absolute names. They stay open, and so locked, until the app has ended.
-	Layers []*os.File
+	// Layers are topmost first. They stay open, and so locked, until the app has ended.
+	Layers []Dir
 	// Upper is the kind of the writable part: initproc.UpperTmpfs, UpperDisk or UpperNone; Scratch is an open empty
 	// directory for UpperDisk. Removed after the end is Temp, an open directory that Scratch lies in, or Scratch itself
 	// if that is nil. Size is that of the tmpfs, 0 for the kernel's default.
@@ -76,26 +77,64 @@ type Copy struct {
 	Mode, UID, GID uint32
 }
 
-// HostLayer is a layer that holds only metadata, and the directories of the host that hold the content, open. Trusted: its
+// Dir is a directory of the host that has to be open at the start: File, or, where somebody else opens it later, the
+// descriptor FD of the directory at Path, which is absolute.
+type Dir struct {
+	File *os.File
+	FD   int
+	Path string
+}
+
+// Opened are directories that are open, by absolute names.
+func Opened(files ...*os.File) []Dir {
+	dirs := make([]Dir, len(files))
+	for i, f := range files {
+		dirs[i] = Dir{File: f}
+	}
+	return dirs
+}
+
+func (d Dir) handle() initproc.Handle {
+	if d.File != nil {
+		return handle(d.File)
+	}
+	return initproc.Handle{FD: d.FD, Path: d.Path}
+}
+
+func handles(dirs []Dir) []initproc.Handle {
+	var out []initproc.Handle
+	for _, d := range dirs {
+		out = append(out, d.handle())
+	}
+	return out
+}
+
+func opened(dirs ...Dir) []*os.File {
+	var out []*os.File
+	for _, d := range dirs {
+		if d.File != nil {
+			out = append(out, d.File)
+		}
+	}
+	return out
+}
+
+// HostLayer is a layer that holds only metadata, and the directories of the host that hold the content. Trusted: its
 // attributes are those that only root can set.
 type HostLayer struct {
-	Layer   *os.File
-	Data    []*os.File
+	Layer   Dir
+	Data    []Dir
 	Trusted bool
 }
 
-func (h *HostLayer) files() []*os.File { return append([]*os.File{h.Layer}, h.Data...) }
+func (h *HostLayer) dirs() []Dir { return append([]Dir{h.Layer}, h.Data...) }
 
 func (h *HostLayer) op(o *initproc.Ops) {
-	var data []initproc.Handle
-	for _, d := range h.Data {
-		data = append(data, handle(d))
-	}
 	flags := uint32(0)
 	if h.Trusted {
 		flags = initproc.Trusted
 	}
-	o.Links(handle(h.Layer), data, flags)
+	o.Links(h.Layer.handle(), handles(h.Data), flags)
 }
 
 // Cwd is a working directory. Path is taken if it is the directory of that device and inode (0: any), else Real.
@@ -197,34 +236,79 @@ func (s *stage) close() {
 }
 
 func (d *Direct) inherited() []*os.File {
-	files := append([]*os.File(nil), d.Layers...)
-	files = append(files, d.Keep...)
+	files := append(opened(d.Layers...), d.Keep...)
 	for _, f := range []*os.File{d.Scratch, d.Temp} {
 		if f != nil {
 			files = append(files, f)
 		}
 	}
 	if d.HostLayer != nil {
-		files = append(files, d.HostLayer.files()...)
+		files = append(files, opened(d.HostLayer.dirs()...)...)
 	}
 	return append(files, d.Kept.files()...)
 }
 
-// ops puts together what was planned and what belongs to this start.
-func (d *Direct) ops() ([]byte, error) {
-	if len(d.Layers) == 0 {
-		return nil, fmt.Errorf("no layer")
-	}
-	if len(d.Args) == 0 {
-		return nil, fmt.Errorf("no command")
-	}
-	own := d.Identity()
-	clone, rest, err := initproc.First(d.Ops)
+// Parts is a list of operations in pieces: what is known as soon as the start is planned, between what only the start
+// itself knows. Whole is, in their order: Name, Head, Binds, Rights, Cwd, Identity, and what runs the app (App).
+type Parts struct {
+	Head     []byte // namespaces, writable part, layers, mounts
+	Binds    []byte // Symlinks and Binds
+	Rights   []byte // the root is the app's own; limits and filters
+	Cwd      []byte // nothing where it is "/"
+	Identity []byte // who the app is, and what it dies of
+}
+
+// Parts gives them. Args, Env and Speaker do not count. It is no use for a Kept start.
+func (d *Direct) Parts() (*Parts, error) {
+	head, rights, err := d.static()
 	if err != nil {
 		return nil, err
 	}
+	binds, cwd, identity := &initproc.Ops{}, &initproc.Ops{}, &initproc.Ops{}
+	d.binds(binds)
+	d.cwd(cwd)
+	d.identity(identity)
+	identity.Append(initproc.Death(unix.SIGKILL))
+	p := &Parts{Head: head, Rights: rights}
+	for _, part := range []struct {
+		to   *[]byte
+		from *initproc.Ops
+	}{{&p.Binds, binds}, {&p.Cwd, cwd}, {&p.Identity, identity}} {
+		if *part.to, err = part.from.Bytes(); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// App ends a list of operations: the app's environment and command.
+func App(env, args []string) ([]byte, error) {
 	o := &initproc.Ops{}
-	o.Name(d.Speaker, strconv.Quote(d.Args[0]))
+	o.Run(&initproc.Program{Env: env, Args: args})
+	return o.Bytes()
+}
+
+// Speech begins a list: who speaks in messages, and the name of the command in them.
+func Speech(speaker, command string) ([]byte, error) {
+	o := &initproc.Ops{}
+	o.Name(speaker, strconv.Quote(command))
+	return o.Bytes()
+}
+
+// static is what comes before the binds, and what comes behind them up to the working directory.
+func (d *Direct) static() (head, rights []byte, err error) {
+	if len(d.Layers) == 0 {
+		return nil, nil, fmt.Errorf("no layer")
+	}
+	clone, rest, err := initproc.First(d.Ops)
+	if err != nil {
+		return nil, nil, err
+	}
+	mounts, rest, err := initproc.BeforePivot(rest)
+	if err != nil {
+		return nil, nil, err
+	}
+	own, o, behind := d.Identity(), &initproc.Ops{}, &initproc.Ops{}
 	if len(d.Preserve) > 0 {
 		o.Preserve(d.Preserve)
 	}
@@ -242,27 +326,53 @@ func (d *Direct) ops() ([]byte, error) {
 	}
 	o.Append(clone)
 	d.root(o)
-	mounts, rest, err := initproc.BeforePivot(rest)
-	if err != nil {
-		return nil, err
-	}
 	o.Append(mounts)
-	d.binds(o)
-	o.Append(rest)
-	if d.Kept != nil {
-		o.IDs(own.UID, own.GID, own.Groups)
-		o.Keep(d.Filters)
-		return o.Bytes()
+	behind.Append(rest)
+	if d.Kept == nil {
+		// Before the rights are given up: without no_new_privs they are what a filter takes. The profile lets through
+		// what follows.
+		behind.Filters(d.Filters)
 	}
-	// Before the rights are given up: without no_new_privs they are what a filter takes. The profile lets through what
-	// follows.
-	o.Filters(d.Filters)
+	if head, err = o.Bytes(); err != nil {
+		return nil, nil, err
+	}
+	rights, err = behind.Bytes()
+	return head, rights, err
+}
+
+func (d *Direct) cwd(o *initproc.Ops) {
 	if d.Cwd.Path != "" && d.Cwd.Path != "/" {
 		o.Cwd(initproc.Cwd(d.Cwd))
 	}
+}
+
+func (d *Direct) identity(o *initproc.Ops) {
+	own := d.Identity()
 	o.IDs(own.UID, own.GID, own.Groups)
-	o.Run(&initproc.Program{DeathSignal: unix.SIGKILL, Env: d.Env, Args: d.Args})
-	return o.Bytes()
+}
+
+// ops puts together what was planned and what belongs to this start.
+func (d *Direct) ops() ([]byte, error) {
+	if len(d.Args) == 0 {
+		return nil, fmt.Errorf("no command")
+	}
+	p, err := d.Parts()
+	if err != nil {
+		return nil, err
+	}
+	name, err := Speech(d.Speaker, d.Args[0])
+	if err != nil {
+		return nil, err
+	}
+	if d.Kept != nil {
+		o := &initproc.Ops{}
+		d.identity(o)
+		o.Keep(d.Filters)
+		keep, err := o.Bytes()
+		return slices.Concat(name, p.Head, p.Binds, p.Rights, keep), err
+	}
+	app, err := App(d.Env, d.Args)
+	return slices.Concat(name, p.Head, p.Binds, p.Rights, p.Cwd, p.Identity, app), err
 }
 
 // Identity is who an app is. Groups are as they are when nil.
@@ -292,10 +402,7 @@ func (d *Direct) root(o *initproc.Ops) {
 	if d.Scratch != nil {
 		scratch = handle(d.Scratch)
 	}
-	var layers []initproc.Handle
-	for _, l := range d.Layers {
-		layers = append(layers, handle(l))
-	}
+	layers := handles(d.Layers)
 	o.Upper(d.Kept.upper(d.Upper), scratch, layers[0].FD, d.Size)
 	for _, s := range d.Seed {
 		if d.User {
@@ -351,11 +458,11 @@ func (b Bind) Attrs() uint32 {
 
 // CloseLayers closes what Layers and HostLayer hold, for a start that has left them to another process.
 func (d *Direct) CloseLayers() {
-	files := d.Layers
+	dirs := d.Layers
 	if d.HostLayer != nil {
-		files = append(files, d.HostLayer.files()...)
+		dirs = append(dirs, d.HostLayer.dirs()...)
 	}
-	for _, f := range files {
+	for _, f := range opened(dirs...) {
 		f.Close()
 	}
 }

@@ -34,7 +34,7 @@ func (p *Probe) Run() error {
 		return &DirectError{"make memory file", err}
 	}
 	defer program.Close()
-	files := append([]*os.File{p.Layer}, p.HostLayer.files()...)
+	files := append([]*os.File{p.Layer}, opened(p.HostLayer.dirs()...)...)
 	ops, err := p.ops(firstExtra)
 	if err != nil {
 		return err
@@ -76,13 +76,13 @@ func (p *Probe) ops(first int) ([]byte, error) {
 	at := func(n int, f *os.File) initproc.Handle { return initproc.Handle{FD: first + n, Path: f.Name()} }
 	var data []initproc.Handle
 	for i, d := range p.HostLayer.Data {
-		data = append(data, at(2+i, d))
+		data = append(data, at(2+i, d.File))
 	}
 	flags := uint32(0)
 	if p.HostLayer.Trusted {
 		flags = initproc.Trusted
 	}
-	o.Links(at(1, p.HostLayer.Layer), data, flags)
+	o.Links(at(1, p.HostLayer.Layer.File), data, flags)
 	o.Overlay([]initproc.Handle{at(0, p.Layer)})
 	o.Verify(p.Path)
 	return o.Bytes()

@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"github.com/flake-launcher/flake-launcher/launcher"
+	_ "github.com/flake-launcher/flake-launcher/launcher/early/front" // starts without Go what it can
 )
 
 func main() { os.Exit(launcher.Main(os.Args)) }

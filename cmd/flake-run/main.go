@@ -4,6 +4,7 @@ package main
 import (
 	"os"
 
+	_ "github.com/flake-launcher/flake-launcher/launcher/early/front" // starts without Go what it can
 	"github.com/flake-launcher/flake-launcher/launcher/run"
 )
 

@@ -73,7 +73,7 @@ func At(p *plan.Plan, c Caller) (*Moment, error) {
 		m.Cwd.Path = filepath.Clean(dir)
 	}
 	for _, b := range p.Binds {
-		if err := m.add(b, c.Lookup); err != nil {
+		if _, err := m.add(b, c.Lookup); err != nil {
 			return nil, err
 		}
 	}
@@ -82,17 +82,20 @@ func At(p *plan.Plan, c Caller) (*Moment, error) {
 			return nil, err
 		}
 	}
+	return m, m.complete(p)
+}
+
+// complete has what is protected stay so, and makes places.
+func (m *Moment) complete(p *plan.Plan) error {
 	m.Binds = protect(m.Binds, touched(p.Protect, m.Binds))
-	if len(m.Binds) > 0 && (p.Writable == plan.WritableNone || p.Foreign) {
-		if err := m.seed(p); err != nil {
-			return nil, err
-		}
+	if len(m.Binds) > 0 && p.FixedRoot() {
+		return m.seed(p)
 	}
-	return m, nil
+	return nil
 }
 
 // add expands one bind and sees whether its source is there.
-func (m *Moment) add(b plan.Bind, lookup func(string) (string, bool)) error {
+func (m *Moment) add(b plan.Bind, lookup func(string) (string, bool)) (seen Source, err error) {
 	source, unset := plan.Expand(b.Source, lookup)
 	target, unset2 := plan.Expand(b.Target, lookup)
 	if unset == "" {
@@ -100,16 +103,16 @@ func (m *Moment) add(b plan.Bind, lookup func(string) (string, bool)) error {
 	}
 	switch {
 	case unset != "" && b.Optional:
-		return nil
+		return seen, nil
 	case unset != "":
-		return &ShareError{b.Source, "the variable " + unset + " is not set", "set it, or write the path without it"}
+		return seen, &ShareError{b.Source, "the variable " + unset + " is not set", "set it, or write the path without it"}
 	}
 	if source != b.Source || target != b.Target { // the others were looked at when the plan was made
 		if !filepath.IsAbs(source) && b.Tmpfs == "" || !filepath.IsAbs(target) {
-			return &ShareError{b.Source, "not an absolute path with this environment: " + source, "name an absolute path"}
+			return seen, &ShareError{b.Source, "not an absolute path with this environment: " + source, "name an absolute path"}
 		}
 		if Never(filepath.Clean(target)) {
-			return &ShareError{b.Source, filepath.Clean(target) + " is the image's own", "show it at another place"}
+			return seen, &ShareError{b.Source, filepath.Clean(target) + " is the image's own", "show it at another place"}
 		}
 		source, target = filepath.Clean(source), filepath.Clean(target)
 	}
@@ -118,16 +121,17 @@ func (m *Moment) add(b plan.Bind, lookup func(string) (string, bool)) error {
 	} else {
 		// Where its links lead now: what is protected is told by its path.
 		real, err := filepath.EvalSymlinks(source)
+		seen = Source{source, real}
 		if b.Optional && (errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENOTDIR)) {
-			return nil
+			return Source{source, ""}, nil
 		}
 		if err != nil {
-			return &ShareError{source, reason(err), "make it, or allow that it is missing (share: PATH?, mounts: optional)"}
+			return seen, &ShareError{source, reason(err), "make it, or allow that it is missing (share: PATH?, mounts: optional)"}
 		}
 		source = real
 	}
 	m.put(Bind{source, target, b.ReadOnly, b.Devices, b.Tmpfs, b.NoExec})
-	return nil
+	return seen, nil
 }
 
 // put adds a bind over those before it, and below those at places within its own: they would be hidden.

@@ -82,7 +82,7 @@ func newDirect(job Job) (*nsexec.Direct, error) {
 		return nil, err
 	}
 	d := &nsexec.Direct{
-		Speaker: "flake-launcher", Ops: ops, User: user, Layers: layers, Upper: uint32(writable),
+		Speaker: "flake-launcher", Ops: ops, User: user, Layers: nsexec.Opened(layers...), Upper: uint32(writable),
 		Size: uint64(job.TmpfsSize), UID: uint32(job.UID), GID: uint32(job.GID), Cwd: nsexec.Cwd{Path: job.Cwd, Make: true}, Filters: job.Filters,
 		Args: job.Args, Env: job.Env,
 	}

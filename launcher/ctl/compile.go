@@ -71,7 +71,7 @@ func (c *compileCmd) run(ctx context.Context, s *session) error {
 	if c.Resume {
 		a.Instance = "any" // all instances of a stack share a plan
 	}
-	_, err = cat.Compiler.AdHoc(ctx, req, a.FileName())
+	_, err = cat.Compiler.AdHoc(ctx, req, a.Words())
 	return err
 }
 

@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"crypto/sha1"
+	"encoding/binary"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -42,6 +44,16 @@ func (c Check) Holds() bool { return NewCheck(c.Path) == c }
 
 // Build names the build of the running program; set by the linker.
 var Build = "devel"
+
+// BuildID is a number for Build, which the Makefile gives the launcher's C part as well; 0 for a program that was built
+// without it.
+func BuildID() uint64 {
+	if Build == "devel" {
+		return 0
+	}
+	h := sha1.Sum([]byte(Build))
+	return binary.BigEndian.Uint64(h[:8]) >> 16
+}
 
 // Kernel is the running kernel's release.
 func Kernel() string {

@@ -103,13 +103,18 @@ func Decode(b []byte) (*Plan, error) {
 	if len(b) < headerSize || string(b[:8]) != magic || binary.LittleEndian.Uint32(b[8:]) != version {
 		return nil, ErrDamaged
 	}
-	body := b[headerSize:]
-	if int(binary.LittleEndian.Uint32(b[12:])) != len(body) || crc32.Checksum(body, castagnoli) != binary.LittleEndian.Uint32(b[16:]) {
+	word := func(at int) int { return int(binary.LittleEndian.Uint32(b[at:])) }
+	end, at := headerSize+word(12), word(20)
+	if end > at || at > len(b) || word(24) != len(b)-at {
+		return nil, ErrDamaged
+	}
+	body, early := b[headerSize:end], b[at:]
+	if crc32.Checksum(body, castagnoli) != uint32(word(16)) || crc32.Checksum(early, castagnoli) != uint32(word(28)) {
 		return nil, ErrDamaged
 	}
 	d := &decoder{s: string(body)}
 	p := &Plan{
-		Build: d.str(), Kernel: d.str(), Name: d.str(), Searched: d.strs(), Digests: d.strs(), Checks: items(d, d.check), Sudo: d.bool(), Lower: d.strs(),
+		Build: d.str(), Kernel: d.str(), Name: d.str(), Words: d.strs(), Searched: d.strs(), Digests: d.strs(), Checks: items(d, d.check), Sudo: d.bool(), Lower: d.strs(),
 		Writable: d.str(), Store: d.str(), Seed: items(d, d.node), HostLayer: d.hostLayer(), Links: items(d, d.link),
 		Entrypoint: d.strs(), Cmd: d.strs(), Env: d.strs(), Pass: d.strs(), Deny: d.strs(), Set: d.strs(), Cwd: d.str(), CwdVars: d.bool(),
 		UID: d.u32(), GID: d.u32(), Groups: items(d, d.u32),
@@ -119,6 +124,9 @@ func Decode(b []byte) (*Plan, error) {
 	}
 	if d.bad || d.s != "" {
 		return nil, ErrDamaged
+	}
+	if len(early) > 0 {
+		p.Early = early
 	}
 	return p, nil
 }

@@ -9,12 +9,13 @@ import (
 	"path/filepath"
 )
 
-// The file: a header of headerSize bytes (magic, format version, length and CRC-32C of the body, all little
-// endian), then the fields of Plan in the order of encode. Strings and lists carry a 32-bit length.
+// The file: a header of headerSize bytes (magic, format version, length and CRC-32C of the body, then offset, length and
+// CRC-32C of Plan.Early, all little endian), then the fields of Plan in the order of encode, and at a multiple of 8 what
+// Early is. Strings and lists carry a 32-bit length. launcher/early/front reads the header as well.
 const (
 	magic      = "FLAKEPLN"
-	version    = 6
-	headerSize = 24
+	version    = 7
+	headerSize = 32
 	// maxSize bounds what a reader takes into memory. 100,000 links need about 12 MB.
 	maxSize = 64 << 20
 )
@@ -107,6 +108,7 @@ func (p *Plan) Encode() []byte {
 	e.str(p.Build)
 	e.str(p.Kernel)
 	e.str(p.Name)
+	e.strs(p.Words)
 	e.strs(p.Searched)
 	e.strs(p.Digests)
 	list(e, p.Checks, (*encoder).check)
@@ -150,7 +152,13 @@ func (p *Plan) Encode() []byte {
 	binary.LittleEndian.PutUint32(e.b[8:], version)
 	binary.LittleEndian.PutUint32(e.b[12:], uint32(len(body)))
 	binary.LittleEndian.PutUint32(e.b[16:], crc32.Checksum(body, castagnoli))
-	return e.b
+	for len(e.b)%8 != 0 {
+		e.b = append(e.b, 0)
+	}
+	binary.LittleEndian.PutUint32(e.b[20:], uint32(len(e.b)))
+	binary.LittleEndian.PutUint32(e.b[24:], uint32(len(p.Early)))
+	binary.LittleEndian.PutUint32(e.b[28:], crc32.Checksum(p.Early, castagnoli))
+	return append(e.b, p.Early...)
 }
 
 // Write puts the plan at path, atomically: a reader finds the old file, the new one or none. It is not synced,

@@ -33,6 +33,8 @@ type Plan struct {
 	Build, Kernel string
 	// Name is the flake's name, for messages.
 	Name string
+	// Words are the command line that an ad-hoc plan was compiled by, which its file is named after; nil for a flake's.
+	Words []string
 	// Searched are the registration directories, in order, that the name was looked up in when the plan
 	// was compiled. A launcher that would search others must not use the plan.
 	Searched []string
@@ -108,9 +110,15 @@ type Plan struct {
 	// Filters are the seccomp programs (struct sock_filter, host byte order), loaded in this order.
 	Filters [][]byte
 
+	// Early is what the launcher starts from before Go's runtime is up: see package early. Nil: it does not.
+	Early []byte
+
 	// Checks are the fingerprints that must still hold at start, those of the settings files first.
 	Checks []Check
 }
+
+// FixedRoot says that no place for a mount can be made in the mounted root.
+func (p *Plan) FixedRoot() bool { return p.Writable == WritableNone || p.Foreign }
 
 // Node is a directory, an empty file or a symlink to make in the writable part. Path is relative to the container's root.
 type Node struct {

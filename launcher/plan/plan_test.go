@@ -12,7 +12,7 @@ import (
 
 func sample() *Plan {
 	return &Plan{
-		Build: "b", Kernel: "k", Engine: EngineDirect, User: true, Caller: 1000, Ops: []byte{7}, Name: "aws", Searched: []string{"/etc/flakes"}, Digests: []string{"sha256:aa"},
+		Build: "b", Kernel: "k", Engine: EngineDirect, User: true, Caller: 1000, Ops: []byte{7}, Name: "aws", Words: []string{"compile"}, Searched: []string{"/etc/flakes"}, Digests: []string{"sha256:aa"},
 		Sudo: true, Lower: []string{"/s/layers/b", "/s/layers/a"}, Writable: WritableTmpfs, Store: "/s",
 		Range:      &Range{UIDs: []IDMap{{0, 1000, 1}, {1, 100000, 65536}}, GIDs: []IDMap{{0, 7, 1}}, NewUIDMap: "/u", NewGIDMap: "/g"},
 		Seed:       []Node{{Path: "tmp", Mode: 0o1777, UID: 1, GID: 2, Opaque: true}, {Path: "home", Mode: 0o120777, Text: "var/home"}},
@@ -21,7 +21,7 @@ func sample() *Plan {
 		Deny: []string{"LD_*"}, Set: []string{"A=%B"}, Binds: []Bind{{"%HOME/x", "/x", true, false, false, "", false}, {"/y", "/z", false, true, true, "", false}, {"", "/t", false, false, false, "mode=0700", true}}, ShareCwd: true, Foreign: true,
 		Copies: []Copy{{"/etc/hosts", "/etc/hosts", 0o644}}, Protect: []string{"/s"}, PreserveFDs: true, PilotArguments: true,
 		Kept: KeptResume, HostLayer: &HostLayer{"/s/hostlayers/x", []string{"/usr"}, true}, Size: 1 << 33,
-		Cwd: "/", CwdVars: true, UID: 7, GID: 8, Groups: []uint32{9}, Config: []byte("{}"), Filters: [][]byte{{1, 2}, {3}},
+		Cwd: "/", CwdVars: true, UID: 7, GID: 8, Groups: []uint32{9}, Config: []byte("{}"), Filters: [][]byte{{1, 2}, {3}}, Early: []byte{1, 2, 3},
 		Checks: []Check{{Path: "/x", Absent: true}, {Path: "/y", Dev: 1, Ino: 2, Size: 3, Mtime: -4, Ctime: 5}},
 	}
 }

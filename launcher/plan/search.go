@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -56,6 +57,16 @@ const suffix = ".plan"
 // FileName is the name of the plan file, below the store's plans directory, of a registered flake for callers with that
 // HOME: what a plan shares depends on it, and callers of one store may have several (root by sudo and by a service).
 func FileName(flake, home string) string { return flake + "." + HomeKey(home) + suffix }
+
+// AdHocName is the name of the plan file of a start that nothing registers, by the words that its plan is compiled by. What
+// else a plan is for it says itself (Plan.Words).
+func AdHocName(words []string, home string) string {
+	h := fnv.New128a()
+	for _, w := range append(slices.Clip(words), HomeKey(home)) {
+		_, _ = h.Write(append([]byte(w), 0))
+	}
+	return fmt.Sprintf("run-%x.adhoc", h.Sum(nil))
+}
 
 // FlakeOf is the flake whose plan a file of that name is, if it is one of a registered flake.
 func FlakeOf(fileName string) (flake string, ok bool) {

@@ -168,6 +168,7 @@ static void reap(pid_t app)
 			continue;
 		}
 		report(KIND_ENDED, 0, st, 0);
+		trace("end of the app");
 		end_children();
 		_exit(WIFEXITED(st) ? WEXITSTATUS(st) : 128 + WTERMSIG(st));
 	}
@@ -244,6 +245,8 @@ void run(char **argv, const uint64_t *old_mask)
 	if (app < 0)
 		die(STAGE_FORK, errno);
 	if (app == 0) {
+		trace_who = 2;
+		trace("execve");
 		if (own_group)
 			setpgid(0, 0);
 		if (host_pids && (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || getppid() != parent))
@@ -257,6 +260,7 @@ void run(char **argv, const uint64_t *old_mask)
 	if (own_group)
 		setpgid(app, app); /* whoever comes first: a signal to the group must find it */
 	report(KIND_STARTED, 0, 0, 0);
+	trace("waiting");
 	/* Don't keep the caller's pipes open: a reader waits for their end. */
 	close(0);
 	close(1);

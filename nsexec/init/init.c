@@ -210,6 +210,9 @@ static void perform(uint32_t op, char *p, uint32_t size, const uint64_t *old_mas
 	char *end = p + size;
 	int32_t v[3];
 
+	if (__builtin_expect(trace_log != NULL, 0))
+		trace_op(op);
+
 	/* Those of the direct engine make no sense elsewhere, where the container is complete when we come. */
 	if (op > OP_NAME && op != OP_KEYRING && !speaker)
 		die(op, EPROTO);
@@ -310,18 +313,50 @@ static int number_of(const char *s)
 	return s ? atoi(s) : -1;
 }
 
-int main(int argc, char **argv, char **env)
+static void __attribute__((noreturn)) perform_all(char *blob, uint64_t size)
 {
-	uint64_t all = ~0ULL, old_mask = 0;
+	uint64_t old_mask = callers_mask, at;
 	struct header head;
 	struct record rec;
+
+	/* Ignored, it would take the app's status away. */
+	child_ignored = signal(SIGCHLD, SIG_DFL) == SIG_IGN;
+	memcpy(&head, blob, sizeof(head));
+	if (head.magic != MAGIC || head.size != size)
+		die(0, EPROTO);
+	for (at = sizeof(head); at + sizeof(rec) <= size; at += (rec.size + 7ULL) & ~7ULL) {
+		memcpy(&rec, blob + at, sizeof(rec));
+		at += sizeof(rec);
+		if (rec.size > size - at)
+			die(rec.op, EPROTO);
+		perform(rec.op, blob + at, rec.size, &old_mask);
+	}
+	die(0, EPROTO); /* no app */
+}
+
+static void hold_signals(void)
+{
+	uint64_t all = ~0ULL;
+
+	set_mask(&all, &callers_mask);
+}
+
+/* The direct engine in a process that was executed as something else; blob is its own to write to. */
+void perform_list(char *blob, uint64_t size)
+{
+	hold_signals();
+	is_outer = 1;
+	perform_all(blob, size);
+}
+
+int main(int argc, char **argv, char **env)
+{
 	struct stat st;
-	uint64_t at, size;
+	uint64_t size;
 	char *blob;
 	int fd;
 
-	set_mask(&all, &old_mask);
-	callers_mask = old_mask;
+	hold_signals();
 	if (env[0] && !env[1] && !strncmp(env[0], HOLD, sizeof(HOLD) - 1))
 		hold_main(number_of(env[0] + sizeof(HOLD) - 1));
 	if (env[0] && !env[1] && !strncmp(env[0], STAGE, sizeof(STAGE) - 1)) {
@@ -335,24 +370,12 @@ int main(int argc, char **argv, char **env)
 	} else {
 		_exit(125);
 	}
-	/* Ignored, it would take the app's status away. */
-	child_ignored = signal(SIGCHLD, SIG_DFL) == SIG_IGN;
-	if (fstat(fd, &st) != 0 || st.st_size < (off_t)sizeof(head))
+	if (fstat(fd, &st) != 0 || st.st_size < (off_t)sizeof(struct header))
 		die(0, EPROTO);
 	size = st.st_size;
 	blob = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
 	if (blob == MAP_FAILED)
 		die(0, errno);
 	close(fd);
-	memcpy(&head, blob, sizeof(head));
-	if (head.magic != MAGIC || head.size != size)
-		die(0, EPROTO);
-	for (at = sizeof(head); at + sizeof(rec) <= size; at += (rec.size + 7ULL) & ~7ULL) {
-		memcpy(&rec, blob + at, sizeof(rec));
-		at += sizeof(rec);
-		if (rec.size > size - at)
-			die(rec.op, EPROTO);
-		perform(rec.op, blob + at, rec.size, &old_mask);
-	}
-	die(0, EPROTO); /* no app */
+	perform_all(blob, size);
 }

@@ -342,6 +342,24 @@ func First(ops []byte) (first, rest []byte, err error) {
 	return ops[:n], ops[n:], nil
 }
 
+// Powers are the namespaces (CLONE_NEW*) that a list makes, and the capabilities that its app can ever have.
+func Powers(ops []byte) (namespaces uint32, bounding uint64, err error) {
+	for len(ops) > 0 {
+		first, rest, err := First(ops)
+		if err != nil {
+			return 0, 0, err
+		}
+		switch binary.NativeEndian.Uint32(first) {
+		case opClone:
+			namespaces = binary.NativeEndian.Uint32(first[recordSize:])
+		case opCaps:
+			bounding = binary.NativeEndian.Uint64(first[recordSize:])
+		}
+		ops = rest
+	}
+	return namespaces, bounding, nil
+}
+
 // BeforePivot splits a list in front of the operation that changes the root.
 func BeforePivot(ops []byte) (before, rest []byte, err error) {
 	for at := ops; len(at) > 0; {

@@ -58,6 +58,7 @@ enum op {
 	OP_SCRATCH = 18, /* int32: directory to be emptied at the end */
 	OP_CLONE = 19,   /* uint32: namespaces, propagation. What follows is PID 1's */
 	OP_RANGE = 20,   /* uint32 number of uid maps, of gid maps; inside, outside, size of each; newuidmap, newgidmap */
+	OP_TRACE = 22,   /* uint64 when the launcher began; where ("1" or a file), then uint64 and name of what it did */
 	OP_EXEC = 21,    /* uint32 number of arguments; file, arguments, environment: become that program */
 
 	OP_UPPER = 32,   /* struct upper, path of the scratch directory: the writable part */
@@ -139,6 +140,7 @@ extern int status_fd;
 void follow_engine(int sig);
 char **vector(uint32_t op, char *p, uint32_t size);
 extern uint64_t callers_mask;
+void perform_list(char *blob, uint64_t size) __attribute__((noreturn));
 void close_rest(void);
 void close_preserved(void);
 extern int preserved;
@@ -155,6 +157,20 @@ void die(uint32_t op, int err) __attribute__((noreturn));
 void die_at(uint32_t op, int err, const char *what, const char *a, const char *b) __attribute__((noreturn));
 void die_log(uint32_t op, int err, const char *what, const char *a, int fs) __attribute__((noreturn));
 void die_exec(int err, uint32_t exists) __attribute__((noreturn));
+
+/* trace.c */
+extern struct trace_log *trace_log;
+extern uint32_t trace_who;
+void start_trace(const char *where, uint64_t began);
+void trace_at(uint64_t ns, const char *name);
+void trace_now(const char *name);
+void trace_op(uint32_t op);
+void end_trace(void);
+static inline void trace(const char *name)
+{
+	if (__builtin_expect(trace_log != NULL, 0))
+		trace_now(name);
+}
 
 /* outer.c */
 void do_userns(char *p, char *end);

@@ -198,6 +198,7 @@ void leave(int status)
 	int sig = WTERMSIG(status);
 
 	remove_scratch();
+	end_trace();
 	give_terminal_back(status);
 	run_after();
 	if (WIFEXITED(status))
@@ -257,6 +258,7 @@ static void watch(pid_t pid1, int pipe, int signals)
 		}
 	}
 	/* The end of the pipe is not yet the end of what was mounted. */
+	trace("end of PID 1");
 	while (waitpid(pid1, &st, 0) < 0 && errno == EINTR)
 		;
 	if (!decided) /* killed before it could report: for want of memory, or from outside */
@@ -291,9 +293,12 @@ void leave_behind(uint32_t op, unsigned long namespaces)
 			complaints = fcntl(2, F_DUPFD_CLOEXEC, 3);
 		if (!again)
 			leave_stdio();
+		trace("waiting");
 		watch(pid, fds[0], signals);
 	}
 	is_outer = 0;
+	trace_who = 1;
+	trace("namespaces");
 	close(fds[0]);
 	close(signals);
 	status_fd = fds[1];

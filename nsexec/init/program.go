@@ -73,7 +73,7 @@ func (p *Program) body(b []byte) ([]byte, error) {
 		b = record(b, opNoPrivs, nil)
 	}
 	if p.DeathSignal != 0 {
-		b = record(b, opDeath, binary.NativeEndian.AppendUint32(nil, uint32(p.DeathSignal)))
+		b = append(b, Death(p.DeathSignal)...)
 	}
 	if p.Keyring {
 		b = record(b, opKeyring, nil)
@@ -95,6 +95,11 @@ func (p *Program) body(b []byte) ([]byte, error) {
 		b = record(b, l.op, v)
 	}
 	return b, nil
+}
+
+// Death is the operation for Program.DeathSignal.
+func Death(sig syscall.Signal) []byte {
+	return record(nil, opDeath, binary.NativeEndian.AppendUint32(nil, uint32(sig)))
 }
 
 func record(b []byte, op uint32, payload []byte) []byte {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/flake-launcher/flake-launcher/launcher/early"
 	"github.com/flake-launcher/flake-launcher/launcher/flake"
 	"github.com/flake-launcher/flake-launcher/launcher/plan"
 	"github.com/flake-launcher/flake-launcher/rootfs"
@@ -70,6 +71,7 @@ type Request struct {
 	Flake *flake.Flake
 	// AdHoc leaves the command open: the caller may name one at each start, so none has to be there.
 	AdHoc bool
+	words []string
 	// Checks are fingerprints that the caller took before it read what the request was made from.
 	Checks []plan.Check
 }
@@ -113,9 +115,10 @@ func (c *Compiler) Flake(ctx context.Context, name string) (*Result, error) {
 	return c.compileTo(ctx, req, c.PlanFile(name))
 }
 
-// AdHoc compiles a stack that nothing registers and writes its plan under the given file name.
-func (c *Compiler) AdHoc(ctx context.Context, req Request, fileName string) (*Result, error) {
-	return c.compileTo(ctx, req, filepath.Join(c.Store.PlansDir(), fileName))
+// AdHoc compiles a stack that nothing registers; words are those that plan.AdHocName takes for its file.
+func (c *Compiler) AdHoc(ctx context.Context, req Request, words []string) (*Result, error) {
+	req.words = words
+	return c.compileTo(ctx, req, filepath.Join(c.Store.PlansDir(), plan.AdHocName(words, c.Caller.Home)))
 }
 
 func (c *Compiler) compileTo(ctx context.Context, req Request, path string) (*Result, error) {
@@ -129,11 +132,15 @@ func (c *Compiler) compileTo(ctx context.Context, req Request, path string) (*Re
 	if err != nil {
 		return nil, err
 	}
-	res.Plan.Searched = c.Searched
+	p := res.Plan
+	p.Searched, p.Words = c.Searched, req.words
+	if p.Early, err = early.Section(p); err != nil {
+		p.Early = nil // what is wrong now the start will tell, if it still is
+	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("make directory of plans: %w", err)
 	}
-	return res, res.Plan.Write(path)
+	return res, p.Write(path)
 }
 
 // Compile makes the plan without writing it. The flake's own layer, if one is needed, is in the store when it

@@ -137,20 +137,16 @@ func (c *Compiler) tryHostLayer(p *plan.Plan, dir string, layer *hostlink.HostLa
 	if p.Range != nil {
 		probe.Range = p.Range.Engine()
 	}
+	var files []*os.File
 	for _, d := range append([]string{below, dir}, layer.Data...) {
 		f, err := os.Open(d)
 		if err != nil {
 			return err
 		}
 		defer f.Close()
-		switch {
-		case probe.Layer == nil:
-			probe.Layer = f
-		case probe.HostLayer.Layer == nil:
-			probe.HostLayer.Layer = f
-		default:
-			probe.HostLayer.Data = append(probe.HostLayer.Data, f)
-		}
+		files = append(files, f)
 	}
+	dirs := nsexec.Opened(files...)
+	probe.Layer, probe.HostLayer.Layer, probe.HostLayer.Data = files[0], dirs[1], dirs[2:]
 	return probe.Run()
 }

@@ -1,0 +1,58 @@
+package caller
+
+import (
+	"os"
+
+	"github.com/flake-launcher/flake-launcher/launcher/plan"
+)
+
+// Source is where a bind comes from: the path that is named, and the one it leads to, "" where nothing is there.
+type Source struct{ Path, Real string }
+
+// Always is what a plan becomes wherever its caller is, as long as the same is found on the host.
+type Always struct {
+	// Moment has no directory of the caller's: Cwd is the plan's.
+	Moment
+	// Plain are its Binds without those that protect.
+	Plain []Bind
+	// Sources of the plan's binds, as they were found.
+	Sources []Source
+	// Protected are the plan's, and whether they are there.
+	Protected []Found
+}
+
+// Found is a path of the host, and whether it is there.
+type Found struct {
+	Path  string
+	There bool
+}
+
+// Before is [At] for a plan that is about to be written, less the caller's own directory. Lookup sees the variables that the
+// plan is bound to; ok is false where it depends on others.
+func Before(p *plan.Plan, lookup func(string) (string, bool)) (a *Always, ok bool, err error) {
+	ok = !p.CwdVars
+	bound := func(name string) (string, bool) {
+		value, known := lookup(name)
+		ok = ok && known
+		return value, known
+	}
+	a = &Always{Moment: Moment{Cwd: Cwd{Path: p.Cwd, Make: true}}}
+	for _, b := range p.Binds {
+		seen, err := a.add(b, bound)
+		if err != nil {
+			return nil, false, err
+		}
+		if seen.Path != "" {
+			a.Sources = append(a.Sources, seen)
+		}
+	}
+	a.Plain = a.Binds
+	for _, path := range p.Protect {
+		_, err := os.Lstat(path)
+		a.Protected = append(a.Protected, Found{path, err == nil})
+	}
+	return a, ok, a.complete(p)
+}
+
+// Owned are the trees that belong to the image: see [Own].
+func Owned() []string { return own }

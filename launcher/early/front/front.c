@@ -1,0 +1,185 @@
+/*
+ * A start without Go: this runs before Go's runtime is up, which would take longer than all the rest. It does the plainest
+ * starts only (a registered flake, or an ad-hoc start, whose plan holds) and returns from all others as if nothing had
+ * happened; then package launcher does them, with words for what is wrong. What is read here was written by package early;
+ * what comes out is the list of operations that package nsexec would have written, for the same program.
+ */
+#include "front.h"
+#include <stdio.h>
+
+extern const uintptr_t own_build;
+extern char flake_ad_hoc[] __attribute__((weak)); /* linked into flake-run: see the Makefile */
+const uintptr_t is_flake_run = (uintptr_t)flake_ad_hoc;
+
+/* The C library gives it to main only. It lies in front of the environment. */
+static char **arguments(long *count)
+{
+	char **p = environ - 2;
+
+	for (*count = 0; (long)*p != *count; p--)
+		++*count;
+	return p + 1;
+}
+
+/* What is asked by variables, Go can answer. */
+static int asks_more(void)
+{
+	char **e;
+
+	for (e = environ; *e; e++)
+		if (!strncmp(*e, "FLAKE_", 6) && strncmp(*e, "FLAKE_TRACE=", 12))
+			return 1;
+	return 0;
+}
+
+/* The flake's name if there is no doubt about it: see launcher.names. */
+static int flake_name(const char *arg0, char *file, size_t size)
+{
+	const char *home = getenv("HOME"), *name = strrchr(arg0, '/');
+
+	name = name ? name + 1 : arg0;
+	if (!*name || *name == '-' || !strcmp(name, ".") || !strcmp(name, "flake-launcher"))
+		return 0;
+	return (size_t)snprintf(file, size, "%s.%08x.plan", name, fnv32(home ? home : "")) < size;
+}
+
+static void hash(unsigned __int128 *h, const char *s)
+{
+	const unsigned __int128 prime = (unsigned __int128)1 << 88 | 0x13b;
+
+	do
+		*h = (*h ^ (unsigned char)*s) * prime;
+	while (*s++);
+}
+
+/* As plan.AdHocName. */
+static void ad_hoc_name(const struct start *s, char *file, size_t size)
+{
+	unsigned __int128 h = (unsigned __int128)0x6c62272e07bb0142ULL << 64 | 0x62b821756295c58dULL;
+	const char *home = getenv("HOME");
+	char key[16];
+	uint32_t i;
+
+	for (i = 0; i < s->compile.n; i++)
+		hash(&h, s->compile.v[i]);
+	snprintf(key, sizeof(key), "%08x", fnv32(home ? home : ""));
+	hash(&h, key);
+	snprintf(file, size, "run-%016llx%016llx.adhoc", (unsigned long long)(h >> 64), (unsigned long long)h);
+}
+
+static const char *joined_words(const char *a, const char *b)
+{
+	char *s = malloc(strlen(a) + strlen(b) + 1);
+
+	return s ? strcat(strcpy(s, a), b) : NULL;
+}
+
+/* The value of an option that is written NAME VALUE or NAME=VALUE; NULL if it is another one. */
+static char *value_of(const char *name, char ***at)
+{
+	size_t n = strlen(name);
+
+	if (!strncmp(**at, name, n) && (**at)[n] == '=')
+		return **at + n + 1;
+	if (!strcmp(**at, name) && (*at)[1] && (*at)[1][0] != '-')
+		return *++*at;
+	return NULL;
+}
+
+/* flake-run's command line, of its options the plainest: see package run. */
+static int ad_hoc(struct start *s, char **argv, long argc)
+{
+	const char *base = NULL, *value, *word = "";
+	char **at;
+
+	s->compile.v = calloc(argc + 4, sizeof(char *));
+	s->given.v = calloc(argc + 1, sizeof(char *));
+	if (!s->compile.v || !s->given.v)
+		return 0;
+	s->compile.v[s->compile.n++] = "compile";
+	s->compile.v[s->compile.n++] = "--ad-hoc";
+	for (at = argv + 1; *at && **at == '-' && word; at++) {
+		if ((value = value_of("--env", &at)) || (value = value_of("-e", &at))) {
+			if (!*value || *value == '=' || (*at)[1] == 'e')
+				return 0;
+			s->given.v[s->given.n++] = value;
+			continue;
+		}
+		if (!base && s->compile.n == 2 && (value = value_of("--base", &at)) && *value)
+			word = joined_words("--base=", base = value);
+		else if (base && (value = value_of("--layer", &at)) && *value)
+			word = joined_words("--layer=", value);
+		else
+			return 0;
+		s->compile.v[s->compile.n++] = word;
+	}
+	if (!*at || !**at || !word)
+		return 0;
+	s->compile.v[s->compile.n++] = "--";
+	s->compile.v[s->compile.n++] = *at++;
+	if (*at && !strcmp(*at, "--"))
+		at++;
+	s->args = (struct words){(const char **)at, argv + argc - at};
+	s->replace = s->args.n > 0;
+	return 1;
+}
+
+/* The plan is for these very words, whatever its file is called. */
+static int same_words(struct start *s)
+{
+	struct words w;
+	uint32_t i;
+
+	if (!strings(s->only[REC_WORDS], &w) || w.n != s->compile.n)
+		return 0;
+	for (i = 0; i < w.n; i++)
+		if (strcmp(w.v[i], s->compile.v[i]))
+			return 0;
+	return 1;
+}
+
+/* Gives the list of operations of this process's start; 0 if it is not for us. */
+int early_list(struct list *l)
+{
+	static struct start s;
+	char file[300], **argv;
+	long argc;
+
+	argv = arguments(&argc);
+	if (argc < 1 || argc > MAX_WORDS || asks_more())
+		return 0;
+	if (is_flake_run) {
+		if (!ad_hoc(&s, argv, argc))
+			return 0;
+		ad_hoc_name(&s, file, sizeof(file));
+	} else {
+		if (!flake_name(argv[0], file, sizeof(file)))
+			return 0;
+		s.args = (struct words){(const char **)argv + 1, argc - 1};
+	}
+	trace("plan");
+	if (!find_plan(&s, file))
+		return 0;
+	trace("checks");
+	if (!meets_conditions(&s) || !same_words(&s) || !find_directory(&s))
+		return 0;
+	trace("list of operations");
+	if (!write_list(&s, l))
+		return 0;
+	trace("layers");
+	return open_dirs_of(&s);
+}
+
+__attribute__((constructor)) static void early(void)
+{
+	const char *where = getenv("FLAKE_TRACE");
+	struct list l = {0};
+
+	if (!own_build)
+		return;
+	if (where && (!strcmp(where, "1") || *where == '/'))
+		start_trace(where, 0);
+	if (early_list(&l))
+		perform_list(l.p, l.n);
+	trace_log = NULL;
+}

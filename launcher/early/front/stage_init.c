@@ -1,0 +1,5 @@
+#if __has_include("stamp.h")
+#include "stamp.h"
+#endif
+#define main stage_main
+#include "../../../nsexec/init/init.c"

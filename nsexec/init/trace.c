@@ -1,0 +1,154 @@
+//go:build ignore
+
+/*
+ * The phases of a start, for who asks: FLAKE_TRACE=1 for lines on stderr, FLAKE_TRACE=FILE for the trace format of Chrome
+ * and Perfetto. All processes of a start note in memory that they share when they begin something; the outer process
+ * tells at the end. Not asked, it costs the look at a pointer.
+ */
+#include "ops.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#define MAX_MARKS 600
+
+struct trace_log {
+	uint32_t n;
+	struct mark {
+		uint64_t ns;
+		uint32_t who, count;
+		char name[48];
+	} mark[MAX_MARKS];
+};
+
+struct trace_log *trace_log;
+uint32_t trace_who; /* 0: the outer process, 1: PID 1, 2: the app */
+static int out = -1, as_json;
+static uint64_t origin;
+
+static uint64_t now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000ULL + t.tv_nsec;
+}
+
+/* where: "1", or an absolute path of a file. began: when the launcher did, 0 for now. */
+void start_trace(const char *where, uint64_t began)
+{
+	as_json = strcmp(where, "1") != 0;
+	/* The caller's stderr is let go of while the app runs. */
+	out = as_json ? open(where, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644) : fcntl(2, F_DUPFD_CLOEXEC, 3);
+	if (out < 0)
+		die_at(OP_TRACE, errno, "write trace to", where, NULL);
+	trace_log = mmap(NULL, sizeof(*trace_log), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (trace_log == MAP_FAILED)
+		die(OP_TRACE, errno);
+	origin = began ? began : now();
+}
+
+void trace_at(uint64_t ns, const char *name)
+{
+	struct mark *m;
+	uint32_t n;
+
+	if (!trace_log)
+		return;
+	n = __atomic_fetch_add(&trace_log->n, 1, __ATOMIC_RELAXED);
+	if (n >= MAX_MARKS)
+		return;
+	m = &trace_log->mark[n];
+	m->ns = ns;
+	m->who = trace_who;
+	m->count = 1;
+	snprintf(m->name, sizeof(m->name), "%s", name);
+}
+
+void trace_now(const char *name)
+{
+	trace_at(now(), name);
+}
+
+static const struct {
+	uint32_t op;
+	const char *name;
+} names[] = {
+	{OP_USERNS, "user namespace"}, {OP_RANGE, "range of ids"}, {OP_CLONE, "namespaces"}, {OP_UPPER, "writable part"},
+	{OP_SEED, "writable part"}, {OP_COPY, "copies of host files"}, {OP_LINKS, "host layer"}, {OP_OVERLAY, "overlay"},
+	{OP_LINK, "host files"}, {OP_MOUNT, "mounts"}, {OP_BIND, "binds"}, {OP_NODE, "devices"}, {OP_SYMLINK, "devices"},
+	{OP_MASK, "masks"}, {OP_READONLY, "read-only paths"}, {OP_PIVOT, "change of root"}, {OP_FILTER, "seccomp filters"},
+	{OP_CAPS, "rights"}, {OP_IDS, "rights"}, {OP_RUN, "fork of the app"}, {OP_JOIN, "entering the instance"},
+};
+
+void trace_op(uint32_t op)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (names[i].op == op)
+			trace_now(names[i].name);
+}
+
+static void say(const char *format, ...)
+{
+	char b[512];
+	va_list args;
+	int n;
+
+	va_start(args, format);
+	n = vsnprintf(b, sizeof(b), format, args);
+	va_end(args);
+	if (n > 0 && write(out, b, (size_t)n < sizeof(b) ? (size_t)n : sizeof(b) - 1) < 0)
+		as_json = as_json; /* who does not read it does not want it */
+}
+
+/* Several of the same in a row are one. Marks of several processes are in the order of their times but for races. */
+static uint32_t merge(void)
+{
+	uint32_t n = trace_log->n < MAX_MARKS ? trace_log->n : MAX_MARKS, i, k, to = 0;
+	struct mark *m = trace_log->mark, moved;
+
+	for (i = 1; i < n; i++)
+		for (k = i; k && m[k].ns < m[k - 1].ns; k--)
+			moved = m[k], m[k] = m[k - 1], m[k - 1] = moved;
+	for (i = 0; i < n; i++)
+		if (to && m[i].who == m[to - 1].who && !strcmp(m[i].name, m[to - 1].name))
+			m[to - 1].count++;
+		else
+			m[to++] = m[i];
+	return to;
+}
+
+void end_trace(void)
+{
+	static const char *who[] = {"outside", "PID 1", "app"};
+	uint32_t n, i, k;
+	struct mark *m;
+	uint64_t until, end = now();
+
+	if (!trace_log)
+		return;
+	n = merge();
+	if (as_json)
+		say("{\"displayTimeUnit\":\"ms\",\"traceEvents\":[");
+	for (i = 0; i < n; i++) {
+		m = &trace_log->mark[i];
+		/* A phase lasts until the same process begins the next. */
+		for (k = i + 1, until = end; k < n; k++)
+			if (trace_log->mark[k].who == m->who) {
+				until = trace_log->mark[k].ns;
+				break;
+			}
+		if (as_json)
+			say("%s\n{\"name\":\"%s\",\"ph\":\"X\",\"pid\":%d,\"tid\":\"%s\",\"ts\":%llu.%03llu,\"dur\":%llu.%03llu,\"args\":{\"count\":%u}}", i ? "," : "",
+			    m->name, getpid(), who[m->who], (unsigned long long)(m->ns - origin) / 1000, (unsigned long long)(m->ns - origin) % 1000,
+			    (unsigned long long)(until - m->ns) / 1000, (unsigned long long)(until - m->ns) % 1000, m->count);
+		else
+			say("%8llu us %+8lld us  %-8s %s%s", (unsigned long long)(m->ns - origin) / 1000, (long long)(until - m->ns) / 1000, who[m->who],
+			    m->name, "\n");
+	}
+	say(as_json ? "\n]}\n" : "%8llu us              end\n", (unsigned long long)(end - origin) / 1000);
+	close(out);
+}
