@@ -95,3 +95,18 @@ func TestRulesThatCanNotBeCompiled(t *testing.T) {
 		t.Errorf("unknown system call: %v", err)
 	}
 }
+
+// A quarter of the length is what a start saves most of the installation by.
+func TestMergedProfile(t *testing.T) {
+	for name, caps := range map[string][]string{"plain": nil, "all": {"CAP_SYS_ADMIN", "CAP_BPF", "CAP_SYS_CHROOT", "CAP_SYS_PTRACE", "CAP_SYSLOG"}} {
+		t.Run(name, func(t *testing.T) {
+			in := [][]byte{compiled(t, caps), Terminal()}
+			out := Merge(in)
+			if len(out) != 1 || len(out[0])*3 > len(in[0]) {
+				t.Fatalf("%d programs, %d bytes of %d", len(out), len(out[0]), len(in[0]))
+			}
+			sameAnswers(t, in, out[0])
+			t.Logf("%d instructions of %d", len(out[0])/instructionSize, (len(in[0])+len(in[1]))/instructionSize)
+		})
+	}
+}

@@ -97,7 +97,7 @@ func filters(f *flake.Flake, caps []string) ([][]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compile seccomp profile: %w", err)
 	}
-	return [][]byte{profile, seccomp.Terminal()}, nil
+	return seccomp.Merge([][]byte{profile, seccomp.Terminal()}), nil
 }
 
 // checkEngine refuses what the engine that is asked for, or the only one that is left, can't do.
