@@ -183,7 +183,7 @@ func (e *DirectError) Remedy() string {
 
 // Exec starts the app. It returns only when that failed before there was anything to clean up.
 func (d *Direct) Exec() error {
-	ops, err := d.ops()
+	ops, err := d.List()
 	if err != nil {
 		return &DirectError{"write its program", err}
 	}
@@ -351,8 +351,8 @@ func (d *Direct) identity(o *initproc.Ops) {
 	o.IDs(own.UID, own.GID, own.Groups)
 }
 
-// ops puts together what was planned and what belongs to this start.
-func (d *Direct) ops() ([]byte, error) {
+// List is the list of operations of the start: what was planned, and what belongs to it alone.
+func (d *Direct) List() ([]byte, error) {
 	if len(d.Args) == 0 {
 		return nil, fmt.Errorf("no command")
 	}

@@ -116,7 +116,7 @@ func hideDescriptors() (restore func()) {
 // *ReportedError then. Of Args and Env nothing is used, and all files that the caller gave are closed to what he
 // executes later.
 func (d *Direct) Hold() error {
-	ops, err := d.ops()
+	ops, err := d.List()
 	if err != nil {
 		return &DirectError{"write its program", err}
 	}

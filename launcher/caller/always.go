@@ -36,9 +36,15 @@ func Before(p *plan.Plan, lookup func(string) (string, bool)) (a *Always, ok boo
 		ok = ok && known
 		return value, known
 	}
+	if !ok {
+		return nil, false, nil
+	}
 	a = &Always{Moment: Moment{Cwd: Cwd{Path: p.Cwd, Make: true}}}
 	for _, b := range p.Binds {
 		seen, err := a.add(b, bound)
+		if !ok {
+			return nil, false, nil
+		}
 		if err != nil {
 			return nil, false, err
 		}
