@@ -15,6 +15,8 @@ type AdHoc struct {
 	// Flags are option.Common's words: how the images are started.
 	Flags []string
 	Env   []string
+	// Trace has the phases of the start told: "1" on stderr, else in the file of that name; "" as FLAKE_TRACE says.
+	Trace string
 	// Instance keeps the container for later starts under that name; "" does not.
 	Instance string
 	// Command replaces Entrypoint and Cmd when it is not empty.
@@ -47,6 +49,9 @@ func run(a AdHoc) error {
 	l, err := newLauncher()
 	if err != nil {
 		return err
+	}
+	if a.Trace != "" {
+		l.trace = newTrace(a.Trace)
 	}
 	ask, err := environmentPilot()
 	if err != nil {

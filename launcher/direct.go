@@ -16,17 +16,20 @@ import (
 
 // execDirect replaces the process by the direct engine. What is opened here stays open, and so locked, in the process
 // that waits for the app.
-func execDirect(speaker string, p *plan.Plan, v plan.Invocation) error {
+func execDirect(speaker string, p *plan.Plan, v plan.Invocation, t *nsexec.Trace) error {
+	mark(t, "caller's directory")
 	preserve := preserved(p) // before anything else is open
 	now, err := caller.At(p, caller.Self())
 	if err != nil {
 		return err
 	}
+	mark(t, "layers")
 	d, err := newDirect(speaker, p, v, now)
 	if err != nil {
 		return err
 	}
-	d.Preserve = preserve
+	mark(t, "list of operations")
+	d.Preserve, d.Trace = preserve, t
 	if p.Writable == plan.WritableDisk {
 		tmp, err := scratch(p)
 		if err != nil {

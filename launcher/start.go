@@ -64,6 +64,7 @@ type launcher struct {
 	plans    string
 	searched []string
 	settings []string
+	trace    *nsexec.Trace
 }
 
 func newLauncher() (*launcher, error) {
@@ -73,7 +74,7 @@ func newLauncher() (*launcher, error) {
 	}
 	return &launcher{
 		root: root, plans: filepath.Join(root, "plans"),
-		searched: plan.SearchDirs(os.Getenv), settings: plan.SettingsFiles(os.Getenv),
+		searched: plan.SearchDirs(os.Getenv), settings: plan.SettingsFiles(os.Getenv), trace: newTrace(os.Getenv(envTrace)),
 	}, nil
 }
 
@@ -107,8 +108,10 @@ func (l *launcher) launch(speaker, planFile string, compile []string, v plan.Inv
 	if speaker == AdHocFlake && slices.Contains(compile, "--ad-hoc") {
 		words = compile
 	}
+	mark(l.trace, "plan and checks")
 	p, f, err := l.load(path, words)
 	if err != nil {
+		mark(l.trace, "compiling the plan")
 		if word := progressWord(ask, v.Args); word != "" {
 			compile = slices.Insert(slices.Clone(compile), 1, word)
 		}
@@ -142,6 +145,9 @@ func (l *launcher) execute(speaker string, p *plan.Plan, f *os.File, v plan.Invo
 	if argv := p.Argv(v); len(argv) == 0 || argv[0] == "" {
 		return &NoCommandError{Name: p.Name}
 	}
+	if l.trace != nil && (p.Kept != "" || p.Engine != plan.EngineDirect) {
+		fmt.Fprintf(os.Stderr, "%s: no trace: only one-shot starts of the direct engine tell their phases\n", speaker)
+	}
 	if p.Kept != "" {
 		k := Keeping{Instance: ask.Instance, Remove: ask.Remove}
 		if speaker == AdHocFlake {
@@ -150,7 +156,7 @@ func (l *launcher) execute(speaker string, p *plan.Plan, f *os.File, v plan.Invo
 		return startKept(speaker, p, v, k)
 	}
 	if p.Engine == plan.EngineDirect {
-		return execDirect(speaker, p, v)
+		return execDirect(speaker, p, v, l.trace)
 	}
 	return execEngine(f, v)
 }

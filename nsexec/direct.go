@@ -58,8 +58,41 @@ type Direct struct {
 	Filters [][]byte
 	// Kept keeps the container for later starts, see Direct.Hold. Nil: it ends with its app.
 	Kept *Kept
+	// Trace has the phases of the start told; nil: nothing is.
+	Trace *Trace
 	// Args and Env are the app's, handed over byte for byte. The command is looked up in the PATH of Env.
 	Args, Env []string
+}
+
+// Trace has a start tell its phases at its end: on stderr for Where "1", else in the file of that absolute path, as Chrome's
+// trace format. Began and Marks are what came before, by CLOCK_MONOTONIC in nanoseconds.
+type Trace struct {
+	Where string
+	Began uint64
+	Marks []Mark
+}
+
+// Mark is something that began.
+type Mark struct {
+	At   uint64
+	Name string
+}
+
+func (t *Trace) op() []byte {
+	if t == nil {
+		return nil
+	}
+	o := &initproc.Ops{}
+	var marks []initproc.Mark
+	for _, m := range t.Marks {
+		marks = append(marks, initproc.Mark(m))
+	}
+	o.Trace(t.Where, t.Began, marks)
+	b, err := o.Bytes()
+	if err != nil {
+		return nil // a name with a NUL: there is no such file
+	}
+	return b
 }
 
 // Node is a directory, an empty file or a symlink to make; see Direct.Seed. Mode is that of stat(2), S_IFDIR where it
@@ -372,7 +405,7 @@ func (d *Direct) List() ([]byte, error) {
 		return slices.Concat(name, p.Head, p.Binds, p.Rights, keep), err
 	}
 	app, err := App(d.Env, d.Args)
-	return slices.Concat(name, p.Head, p.Binds, p.Rights, p.Cwd, p.Identity, app), err
+	return slices.Concat(name, d.Trace.op(), p.Head, p.Binds, p.Rights, p.Cwd, p.Identity, app), err
 }
 
 // Identity is who an app is. Groups are as they are when nil.

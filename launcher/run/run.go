@@ -14,10 +14,13 @@ import (
 
 // grammar is flake-run's command line. Everything behind IMAGE is the app's.
 type grammar struct {
-	Base    string           `placeholder:"IMAGE" help:"The image at the bottom."`
-	Layer   []string         `sep:"none" placeholder:"IMAGE" help:"An image between base and IMAGE; may be repeated, lowest first."`
-	Env     []string         `short:"e" sep:"none" placeholder:"K=V" help:"Set a variable; K alone passes the caller's."`
-	Version kong.VersionFlag `help:"Print the version."`
+	Base  string   `placeholder:"IMAGE" help:"The image at the bottom."`
+	Layer []string `sep:"none" placeholder:"IMAGE" help:"An image between base and IMAGE; may be repeated, lowest first."`
+	Env   []string `short:"e" sep:"none" placeholder:"K=V" help:"Set a variable; K alone passes the caller's."`
+	Trace bool     `help:"Tell the phases of the start, in microseconds, on standard error (as FLAKE_TRACE=1 does)."`
+	// TraceJSON is for who wants to look at it.
+	TraceJSON string           `name:"trace-json" placeholder:"FILE" help:"Write the phases of the start to this file, in the trace format of Chrome and Perfetto."`
+	Version   kong.VersionFlag `help:"Print the version."`
 
 	option.Common
 
@@ -115,7 +118,11 @@ func parse(args []string, stdout, stderr io.Writer) (*launcher.AdHoc, error) {
 	if g.Instance != nil {
 		inst = *g.Instance
 	}
-	return &launcher.AdHoc{Instance: inst, Base: g.Base, Layers: g.Layer, Image: g.Words[0], Flags: g.Common.Words(), Env: g.Env, Command: command}, nil
+	trace := g.TraceJSON
+	if g.Trace {
+		trace = "1"
+	}
+	return &launcher.AdHoc{Trace: trace, Instance: inst, Base: g.Base, Layers: g.Layer, Image: g.Words[0], Flags: g.Common.Words(), Env: g.Env, Command: command}, nil
 }
 
 func (g *grammar) check() error {

@@ -254,6 +254,9 @@ static void perform(uint32_t op, char *p, uint32_t size, const uint64_t *old_mas
 	case OP_RANGE:
 		do_range(p, end);
 		return;
+	case OP_TRACE:
+		do_trace(p, end);
+		return;
 	case OP_EXEC:
 		become(p, end, old_mask);
 		return;

@@ -17,6 +17,8 @@ struct open_how {
 
 static int sys_is_hosts;     /* /sys is the host's, for want of rights to mount one */
 static int empty_dir = -1;   /* mount that covers directories */
+static int null = -1;        /* the device that covers files */
+static int parent = -1;      /* see find_parent */
 
 int resolve(int dir, const char *path, int flags, uint64_t rules)
 {
@@ -64,6 +66,12 @@ static uint64_t rules(int flags)
 	return flags & F_FOLLOW ? RESOLVE_IN_ROOT : RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
 }
 
+/* All descriptors are closed where the root changes. */
+void forget_directories(void)
+{
+	parent = null = empty_dir = -1;
+}
+
 /* A directory of the root, made with those above it if missing. */
 static int open_dirs(char *path, int flags)
 {
@@ -86,11 +94,15 @@ static int open_dirs(char *path, int flags)
 	return fd == 0 ? resolve(root, path, O_PATH | O_DIRECTORY, rules(flags)) : -1;
 }
 
-/* The directory that holds path's last component, made if missing; *name is that component. */
-int find_parent(uint32_t op, const char *path, int flags, const char **name)
+/*
+ * The directory that holds path's last component, made if missing; *name is that component. It stays ours: what is made in
+ * one directory comes together, and it is looked up once. A mount makes us forget it.
+ */
+static int find_parent(uint32_t op, const char *path, int flags, const char **name)
 {
+	static char known[256];
+	static int with;
 	char b[4096] = ".", *slash;
-	int fd;
 
 	path = relative(path);
 	*name = path;
@@ -102,10 +114,18 @@ int find_parent(uint32_t op, const char *path, int flags, const char **name)
 		*slash = '\0';
 		*name = path + (slash - b) + 1;
 	}
-	fd = open_dirs(b, flags);
-	if (fd < 0)
+	if (parent >= 0 && with == flags && !strcmp(known, b))
+		return parent;
+	close(parent);
+	parent = open_dirs(b, flags);
+	if (parent < 0)
 		die_at(op, errno, "find", path, NULL);
-	return fd;
+	with = flags;
+	if (strlen(b) < sizeof(known))
+		strcpy(known, b);
+	else
+		*known = '\0';
+	return parent;
 }
 
 int find_target(uint32_t op, const char *path, int flags, int as_dir)
@@ -121,7 +141,6 @@ int find_target(uint32_t op, const char *path, int flags, int as_dir)
 	ok = as_dir ? mkdirat(dir, name, 0755) : mknodat(dir, name, S_IFREG | 0644, 0);
 	if (ok != 0)
 		die_at(op, errno, "make mount point", path, NULL);
-	close(dir);
 	fd = resolve(root, relative(path), O_PATH, rules(flags));
 	if (fd < 0)
 		die_at(op, errno, "find mount point", path, NULL);
@@ -134,6 +153,8 @@ void attach(uint32_t op, int tree, int target, const char *a, const char *b)
 		die_at(op, errno, "mount", a, b);
 	close(tree);
 	close(target);
+	close(parent);
+	parent = -1;
 }
 
 int is_dir(int fd)
@@ -245,12 +266,10 @@ static void make_node(char *p, char *end)
 		if (mknodat(dir, name, mode, makedev(major_, minor_)) == 0) {
 			if ((uid || gid) && fchownat(dir, name, uid, gid, AT_SYMLINK_NOFOLLOW) != 0)
 				die_at(OP_NODE, errno, "make device", path, NULL);
-			close(dir);
 			return;
 		}
 		if (errno != EPERM)
 			die_at(OP_NODE, errno, "make device", path, NULL);
-		close(dir);
 	}
 	bind(OP_NODE, path, path, ATTR_NOSUID | ATTR_NOEXEC, 0);
 }
@@ -262,7 +281,6 @@ static void make_symlink(char *p, char *end)
 
 	if (symlinkat(to, dir, name) != 0 && errno != EEXIST)
 		die_at(OP_SYMLINK, errno, "make symlink", path, NULL);
-	close(dir);
 }
 
 /* What is not there needs no cover. */
@@ -270,7 +288,7 @@ static void mask(char *p, char *end)
 {
 	uint32_t flags = number(OP_MASK, &p, end);
 	const char *path = text(OP_MASK, &p, end);
-	int target, tree, fs, null;
+	int target, tree, fs;
 	char smallest[] = "size=4k,nr_inodes=1";
 
 	if ((flags & F_SYS) && !sys_is_hosts)
@@ -283,9 +301,9 @@ static void mask(char *p, char *end)
 	}
 	if (!is_dir(target)) {
 		/* Looked up below the root like all else: /dev may be a symlink of the image's. */
-		null = resolve(root, "dev/null", O_PATH, RESOLVE_IN_ROOT);
+		if (null < 0)
+			null = resolve(root, "dev/null", O_PATH, RESOLVE_IN_ROOT);
 		tree = null < 0 ? -1 : clone_tree(null, "", 0);
-		close(null);
 	} else if (empty_dir < 0) {
 		tree = make_fs("tmpfs", "tmpfs", smallest, ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC, &fs);
 		if (tree >= 0)

@@ -15,6 +15,7 @@ const (
 	opClone    = 19
 	opRange    = 20
 	opExec     = 21
+	opTrace    = 22
 	opUpper    = 32
 	opSeed     = 33
 	opOverlay  = 34
@@ -209,6 +210,26 @@ func (o *Ops) Links(layer Handle, data []Handle, flags uint32) {
 
 // Verify ends a list: it reads a byte of the file at path below the mounted root, and ends with 0 if that works.
 func (o *Ops) Verify(path string) { o.add(opVerify, nil, strings.TrimPrefix(path, "/")) }
+
+// Mark is something that began, by the clock of CLOCK_MONOTONIC in nanoseconds.
+type Mark struct {
+	At   uint64
+	Name string
+}
+
+// Trace has the phases of the start told at its end: in lines on stderr for "1", else to the file of that absolute path as
+// Chrome's trace format. Began is when the launcher did.
+func (o *Ops) Trace(where string, began uint64, marks []Mark) {
+	numbers, names := []uint32{uint32(len(marks))}, []string{where}
+	for _, m := range append([]Mark{{At: began}}, marks...) {
+		b := u64(m.At)
+		numbers = append(numbers, binary.NativeEndian.Uint32(b), binary.NativeEndian.Uint32(b[4:]))
+	}
+	for _, m := range marks {
+		names = append(names, m.Name)
+	}
+	o.add(opTrace, numbers, names...)
+}
 
 // Host makes the host's root, or a directory of it, the root: read-only, with all that is mounted there, without setuid
 // programs and devices. It stands in for Upper and Overlay.

@@ -58,7 +58,7 @@ enum op {
 	OP_SCRATCH = 18, /* int32: directory to be emptied at the end */
 	OP_CLONE = 19,   /* uint32: namespaces, propagation. What follows is PID 1's */
 	OP_RANGE = 20,   /* uint32 number of uid maps, of gid maps; inside, outside, size of each; newuidmap, newgidmap */
-	OP_TRACE = 22,   /* uint64 when the launcher began; where ("1" or a file), then uint64 and name of what it did */
+	OP_TRACE = 22,   /* uint32 number of marks; uint64 when the launcher began, when each was made; where to, names */
 	OP_EXEC = 21,    /* uint32 number of arguments; file, arguments, environment: become that program */
 
 	OP_UPPER = 32,   /* struct upper, path of the scratch directory: the writable part */
@@ -160,12 +160,13 @@ void die_exec(int err, uint32_t exists) __attribute__((noreturn));
 
 /* trace.c */
 extern struct trace_log *trace_log;
-extern uint32_t trace_who;
 void start_trace(const char *where, uint64_t began);
-void trace_at(uint64_t ns, const char *name);
+void do_trace(char *p, char *end);
 void trace_now(const char *name);
 void trace_op(uint32_t op);
+void trace_as(uint32_t who, const char *name);
 void end_trace(void);
+void stop_trace(void);
 static inline void trace(const char *name)
 {
 	if (__builtin_expect(trace_log != NULL, 0))
@@ -210,7 +211,7 @@ void do_attach(char *p, char *end) __attribute__((noreturn));
 extern int root, base;
 int resolve(int dir, const char *path, int flags, uint64_t how);
 const char *relative(const char *path);
-int find_parent(uint32_t op, const char *path, int flags, const char **name);
+void forget_directories(void);
 int is_dir(int fd);
 int set_attrs(int fd, uint64_t attrs, int recursive);
 int detach_events(int fd);

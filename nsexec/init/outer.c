@@ -297,8 +297,7 @@ void leave_behind(uint32_t op, unsigned long namespaces)
 		watch(pid, fds[0], signals);
 	}
 	is_outer = 0;
-	trace_who = 1;
-	trace("namespaces");
+	trace_as(1, "namespaces");
 	close(fds[0]);
 	close(signals);
 	status_fd = fds[1];

@@ -221,6 +221,9 @@ static void become(char *p, char *end)
 	if (cwd.late)
 		enter();
 	set_caps();
+	/* A change of ids or rights makes it what fs.suid_dumpable says. */
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
+		die(OP_IDS, errno);
 }
 
 void do_rights(uint32_t op, char *p, char *end)

@@ -3,8 +3,10 @@
 /*
  * The root of the container: the writable part, the overlay, and how it becomes /.
  *
- * Nothing is made on the host. What has to be mounted somewhere for a while is mounted over the / of our own mount
- * namespace, where absolute paths do not see it: they start at the root directory below.
+ * Nothing is made on the host. Before Linux 6.15 overlayfs takes no layer from a mount that is attached nowhere: what has to
+ * be mounted for a while is mounted over the / of our own mount namespace then, where absolute paths do not see it, as they
+ * start at the root directory below. From then on the root is put together attached nowhere, which saves the kernel the wait
+ * for all its readers when the writable part is taken away from there again.
  */
 #include "ops.h"
 #include <stdio.h>
@@ -19,12 +21,30 @@ int base = -1; /* directory that holds upper/, work/ and root/ */
 static int upper = -1;
 static int links = -1; /* the host layer: host files as an overlay of their own, topmost of the lower layers */
 static struct upper how;
+static int floating; /* the writable part and what lies on it are attached nowhere */
 static int kept; /* the upper may have been used before */
 static mode_t callers_umask;
 
 static int fs_string(int fs, const char *key, const char *value)
 {
 	return syscall(NR_fsconfig, fs, value ? FSCONFIG_SET_STRING_ : FSCONFIG_SET_FLAG_, key, value, 0);
+}
+
+/* Whether the kernel is at least that; what can't be read is new. */
+static int is_kernel(unsigned long major, unsigned long minor)
+{
+	static unsigned long have[2];
+	struct utsname u;
+	char *dot;
+
+	if (!have[0]) {
+		have[0] = 999;
+		if (uname(&u) == 0) {
+			have[0] = strtoul(u.release, &dot, 10);
+			have[1] = *dot == '.' ? strtoul(dot + 1, NULL, 10) : 0;
+		}
+	}
+	return have[0] > major || (have[0] == major && have[1] >= minor);
 }
 
 static int make(int dir, const char *name, mode_t mode)
@@ -86,8 +106,8 @@ static void mount_tmpfs(void)
 		die(OP_UPPER, errno);
 	base = syscall(NR_fsmount, fs, 1, 0);
 	close(fs);
-	/* overlayfs takes no layer from a mount that is attached nowhere */
-	if (base < 0 || syscall(NR_move_mount, base, "", AT_FDCWD, "/", MOVE_FROM_EMPTY) != 0)
+	floating = is_kernel(6, 15);
+	if (base < 0 || (!floating && syscall(NR_move_mount, base, "", AT_FDCWD, "/", MOVE_FROM_EMPTY) != 0))
 		die(OP_UPPER, errno);
 }
 
@@ -140,24 +160,34 @@ void do_upper(char *p, char *end)
 		die(OP_UPPER, errno);
 	upper = make_upper(&st);
 	work = make(base, "work", 0700);
-	if (upper < 0 || work < 0 || (mkdirat(base, "root", 0700) != 0 && !(kept && errno == EEXIST)))
+	if (upper < 0 || work < 0 || (!floating && mkdirat(base, "root", 0700) != 0 && !(kept && errno == EEXIST)))
 		die(OP_UPPER, errno);
-	if (how.kind != UPPER_NONE)
+	if (how.kind != UPPER_NONE && (how.kind == UPPER_DISK || !is_kernel(6, 6)))
 		probe_xattr(work);
 	close(work);
 }
 
-/* The directory of the upper that holds path's last component; *name is that. It has to be there; -1 in a kept upper. */
+/*
+ * The directory of the upper that holds path's last component; *name is that. It has to be there; -1 in a kept upper. It
+ * stays ours: what is made in one directory comes together, and nothing but us makes anything here.
+ */
 static int upper_parent(uint32_t op, char *path, const char **name)
 {
 	char *slash = strrchr(path, '/');
-	int parent;
+	static char known[256];
+	static int parent = -1;
 
 	*name = slash ? slash + 1 : path;
 	if (!slash)
 		return upper;
 	*slash = '\0';
-	parent = resolve(upper, path, O_RDONLY | O_DIRECTORY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+	if (parent < 0 || strcmp(known, path)) {
+		close(parent);
+		parent = resolve(upper, path, O_RDONLY | O_DIRECTORY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+		*known = '\0';
+		if (strlen(path) < sizeof(known))
+			strcpy(known, path);
+	}
 	*slash = '/';
 	/* In a kept upper the app may have made something else of it since. */
 	if (parent < 0 && !(kept && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)))
@@ -201,8 +231,6 @@ void do_seed(char *p, char *end)
 	}
 	if (ok == 0 && opaque)
 		make_opaque(parent, name);
-	if (parent != upper)
-		close(parent);
 }
 
 #define MAX_COPY (1 << 20) /* bytes of a file that every start copies */
@@ -240,27 +268,11 @@ void do_copy(char *p, char *end)
 		die_at(OP_COPY, errno, "make", path, NULL);
 	close(to);
 	close(from);
-	if (parent != upper)
-		close(parent);
 }
 
 static void fd_path(char *b, size_t n, int fd, const char *name)
 {
 	snprintf(b, n, "/proc/self/fd/%d%s%s", fd, *name ? "/" : "", name);
-}
-
-/* Before 6.5 the kernel finds an option that it does not know only at the end, and complains in its log each time. */
-static int takes_layers_singly(void)
-{
-	unsigned long major, minor;
-	struct utsname u;
-	char *dot;
-
-	if (uname(&u) != 0)
-		return 1;
-	major = strtoul(u.release, &dot, 10);
-	minor = *dot == '.' ? strtoul(dot + 1, NULL, 10) : 0;
-	return major > 6 || (major == 6 && minor >= 7);
 }
 
 /* One lowerdir+ for each layer (Linux 6.7). Returns the mount, attached nowhere; *fs is for what the kernel said. */
@@ -270,7 +282,8 @@ static int new_overlay(const int32_t *layers, int n, int *fs)
 	int i;
 
 	*fs = -1;
-	if (!takes_layers_singly()) {
+	/* Before 6.5 the kernel finds an option that it does not know only at the end, and complains in its log each time. */
+	if (!is_kernel(6, 7)) {
 		errno = ENOSYS;
 		return -1;
 	}
@@ -369,9 +382,12 @@ void do_links(char *p, char *end)
 		die_log(OP_LINKS, errno, "mount host layer", NULL, fs);
 	links = syscall(NR_fsmount, fs, 1, ATTR_RDONLY | ATTR_NODEV | ATTR_NOSUID);
 	close(fs);
-	/* overlayfs takes no layer from a mount that is attached nowhere */
+	if (links < 0)
+		die(OP_LINKS, errno);
+	if (floating)
+		return;
 	point = make(base, "links", 0700);
-	if (links < 0 || point < 0 || syscall(NR_move_mount, links, "", point, "", MOVE_BOTH_EMPTY) != 0)
+	if (point < 0 || syscall(NR_move_mount, links, "", point, "", MOVE_BOTH_EMPTY) != 0)
 		die(OP_LINKS, errno);
 	close(point);
 }
@@ -405,13 +421,15 @@ void do_overlay(char *p, char *end)
 	if (root < 0) {
 		err = errno;
 		/* What an older interface could do better. */
-		if (err != ENOSYS && err != EINVAL && err != EOPNOTSUPP && err != EPERM && err != ENODEV)
+		if (floating || (err != ENOSYS && err != EINVAL && err != EOPNOTSUPP && err != EPERM && err != ENODEV))
 			die_log(OP_OVERLAY, err, "mount overlay", NULL, fs);
 		classic_overlay(layers, n, err, fs);
 		close(fs);
 		return;
 	}
 	close(fs);
+	if (floating)
+		return;
 	point = openat(base, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (point < 0 || syscall(NR_move_mount, root, "", point, "", MOVE_BOTH_EMPTY) != 0)
 		die(OP_OVERLAY, errno);
@@ -442,14 +460,17 @@ void do_pivot(char *p, char *end)
 {
 	uint32_t read_only = number(OP_PIVOT, &p, end);
 
+	if (floating && syscall(NR_move_mount, root, "", AT_FDCWD, "/", MOVE_FROM_EMPTY) != 0)
+		die(OP_PIVOT, errno);
 	if (fchdir(root) != 0 || syscall(SYS_pivot_root, ".", ".") != 0)
 		die(OP_PIVOT, errno);
 	/* On top of us lies the old root now, and on top of that the tmpfs that was mounted over it. */
-	if (how.kind != UPPER_DISK && umount2(".", MNT_DETACH) != 0)
+	if (how.kind != UPPER_DISK && !floating && umount2(".", MNT_DETACH) != 0)
 		die(OP_PIVOT, errno);
 	if (umount2(".", MNT_DETACH) != 0 || chdir("/") != 0)
 		die(OP_PIVOT, errno);
 	close_rest();
+	forget_directories();
 	root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0 || (read_only && set_attrs(root, ATTR_RDONLY, 0) != 0))
 		die(OP_PIVOT, errno);

@@ -23,7 +23,7 @@ struct trace_log {
 };
 
 struct trace_log *trace_log;
-uint32_t trace_who; /* 0: the outer process, 1: PID 1, 2: the app */
+static uint32_t self; /* 0: the outer process, 1: PID 1, 2: the app */
 static int out = -1, as_json;
 static uint64_t origin;
 
@@ -49,7 +49,7 @@ void start_trace(const char *where, uint64_t began)
 	origin = began ? began : now();
 }
 
-void trace_at(uint64_t ns, const char *name)
+static void trace_at(uint64_t ns, const char *name)
 {
 	struct mark *m;
 	uint32_t n;
@@ -61,7 +61,7 @@ void trace_at(uint64_t ns, const char *name)
 		return;
 	m = &trace_log->mark[n];
 	m->ns = ns;
-	m->who = trace_who;
+	m->who = self;
 	m->count = 1;
 	snprintf(m->name, sizeof(m->name), "%s", name);
 }
@@ -69,6 +69,33 @@ void trace_at(uint64_t ns, const char *name)
 void trace_now(const char *name)
 {
 	trace_at(now(), name);
+}
+
+/* What the launcher's Go part has done. */
+void do_trace(char *p, char *end)
+{
+	uint32_t n = number(OP_TRACE, &p, end), i;
+	uint64_t at[64];
+	const char *where;
+
+	if (n >= sizeof(at) / sizeof(*at) || end - p < (ssize_t)((n + 1) * sizeof(*at)))
+		die(OP_TRACE, EPROTO);
+	memcpy(at, p, (n + 1) * sizeof(*at));
+	p += (n + 1) * sizeof(*at);
+	where = text(OP_TRACE, &p, end);
+	start_trace(where, at[0]);
+	for (i = 1; i <= n; i++)
+		trace_at(at[i], text(OP_TRACE, &p, end));
+}
+
+/* The app has our memory. */
+void trace_as(uint32_t who, const char *name)
+{
+	if (who == 1)
+		self = who;
+	trace(name);
+	if (who != 1 && trace_log && trace_log->n <= MAX_MARKS)
+		trace_log->mark[trace_log->n - 1].who = who;
 }
 
 static const struct {
@@ -89,6 +116,16 @@ void trace_op(uint32_t op)
 	for (i = 0; i < sizeof(names) / sizeof(*names); i++)
 		if (names[i].op == op)
 			trace_now(names[i].name);
+}
+
+/* Somebody else does it. */
+void stop_trace(void)
+{
+	if (!trace_log)
+		return;
+	close(out);
+	munmap(trace_log, sizeof(*trace_log));
+	trace_log = NULL;
 }
 
 static void say(const char *format, ...)

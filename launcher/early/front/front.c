@@ -24,12 +24,14 @@ static char **arguments(long *count)
 /* What is asked by variables, Go can answer. */
 static int asks_more(void)
 {
+	const char *where;
 	char **e;
 
 	for (e = environ; *e; e++)
 		if (!strncmp(*e, "FLAKE_", 6) && strncmp(*e, "FLAKE_TRACE=", 12))
 			return 1;
-	return 0;
+	where = getenv("FLAKE_TRACE"); /* a file by a relative name */
+	return where && *where && !trace_log;
 }
 
 /* The flake's name if there is no doubt about it: see launcher.names. */
@@ -86,6 +88,17 @@ static char *value_of(const char *name, char ***at)
 	return NULL;
 }
 
+/* For the same option twice, a file that has no absolute name, and what else there may be, Go has the words. */
+static int asks_trace(char ***at)
+{
+	const char *where = !strcmp(**at, "--trace") ? "1" : value_of("--trace-json", at);
+
+	if (!where || trace_log || (strcmp(where, "1") && *where != '/'))
+		return 0;
+	start_trace(where, 0);
+	return 1;
+}
+
 /* flake-run's command line, of its options the plainest: see package run. */
 static int ad_hoc(struct start *s, char **argv, long argc)
 {
@@ -105,6 +118,8 @@ static int ad_hoc(struct start *s, char **argv, long argc)
 			s->given.v[s->given.n++] = value;
 			continue;
 		}
+		if (asks_trace(&at))
+			continue;
 		if (!base && s->compile.n == 2 && (value = value_of("--base", &at)) && *value)
 			word = joined_words("--base=", base = value);
 		else if (base && (value = value_of("--layer", &at)) && *value)
@@ -190,6 +205,6 @@ __attribute__((constructor)) static void early(void)
 		start_trace(where, 0);
 	if (early_list(&l))
 		perform_list(l.p, l.n);
-	trace_log = NULL;
+	stop_trace();
 }
 #endif
