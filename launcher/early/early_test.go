@@ -438,3 +438,32 @@ func difference(got, want []byte) string {
 	show := func(b []byte) string { return fmt.Sprintf("%q", b[max(0, at-60):min(len(b), at+60)]) }
 	return fmt.Sprintf("at %d of %d and %d:\n got %s\nwant %s", at, len(got), len(want), show(got), show(want))
 }
+
+// The numbers are the same on both sides.
+func TestRecordNumbers(t *testing.T) {
+	src, err := os.ReadFile("front/front.h")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(src)
+	_, list, _ := strings.Cut(text, "REC_IF = 1,")
+	list, _, _ = strings.Cut(list, "REC_LAST")
+	got := append([]string{"REC_IF"}, strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\t' })...)
+	want := []string{
+		recIf - 1: "REC_IF", recVar - 1: "REC_VAR", recCheck - 1: "REC_CHECK", recOpen - 1: "REC_OPEN", recBind - 1: "REC_BIND",
+		recSource - 1: "REC_SOURCE", recProtect - 1: "REC_PROTECT", recEnv - 1: "REC_ENV", recPass - 1: "REC_PASS", recDeny - 1: "REC_DENY",
+		recSet - 1: "REC_SET", recCommand - 1: "REC_COMMAND", recDefault - 1: "REC_DEFAULT", recOwned - 1: "REC_OWNED", recHead - 1: "REC_HEAD",
+		recBinds - 1: "REC_BINDS", recRights - 1: "REC_RIGHTS", recCwd - 1: "REC_CWD", recID - 1: "REC_ID", recShare - 1: "REC_SHARE", recWords - 1: "REC_WORDS",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	for _, line := range []string{
+		fmt.Sprintf("FIRST_FD = %d, MAX_DIRS = %d,", FirstFD, maxDirs),
+		fmt.Sprintf("IF_USER = %d, IF_SHARE = %d, IF_FIXED = %d, IF_ROOT = %d }", flagUser, flagShare, flagFixed, flagRoot),
+	} {
+		if !strings.Contains(text, line) {
+			t.Errorf("no %q", line)
+		}
+	}
+}
