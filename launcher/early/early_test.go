@@ -233,7 +233,11 @@ func TestSameListAsGo(t *testing.T) {
 		"a home with a store":           func(w *world) { w.mkdir("home/.config/flakes") },
 		"a host layer":                  func(w *world) { w.p.HostLayer = &plan.HostLayer{Dir: w.path("host"), Data: []string{"/usr", "/etc"}} },
 		"links":                         func(w *world) { w.p.Links = []plan.Link{{Source: "/etc/hosts", Target: "/x", Kind: plan.LinkFile}} },
-		"a limited tmpfs":               func(w *world) { w.p.Size = 1 << 20 },
+		"above what is protected": func(w *world) {
+			w.mkdir("work/a/b/c", "work/a/b/d", "work/e")
+			w.p.Protect = []string{w.path("store"), w.path("work/a/b/c"), w.path("work/a/b/d"), w.path("work/a/b"), w.path("work/e"), w.path("work/none")}
+		},
+		"a limited tmpfs": func(w *world) { w.p.Size = 1 << 20 },
 		"a source behind a symlink": func(w *world) {
 			if err := os.Symlink("tmp", w.path("link")); err != nil {
 				w.t.Fatal(err)
@@ -316,7 +320,7 @@ func TestLeftToGo(t *testing.T) {
 		"a source goes":                {nothing, func(w *world) { os.Remove(w.path("tmp")) }},
 		"a source becomes a symlink":   {nothing, func(w *world) { os.Remove(w.path("tmp")); os.Symlink("work", w.path("tmp")) }},
 		"something protected appears":  {nothing, func(w *world) { w.mkdir("home/.config") }},
-		"above something protected":    {nothing, func(w *world) { w.cwd = w.dir }},
+		"above a shared directory":     {nothing, func(w *world) { w.cwd = w.dir }},
 		"in something protected":       {nothing, func(w *world) { w.cwd = w.path("store/plans") }},
 		"by a symlink":                 {nothing, func(w *world) { os.Symlink("work", w.path("way")); w.env = append(w.env, "PWD="+w.path("way")) }},
 		"a login shell's name":         {nothing, func(w *world) { w.argv[0] = "-app" }},

@@ -185,7 +185,6 @@ static int is_shown(const struct start *s, const char *dir)
 /* Whether it can be shown by one more bind, and changes nothing for the others. */
 static int is_apart(const struct start *s, const char *dir)
 {
-	const char *path;
 	char *at = NULL;
 	struct part p;
 
@@ -196,8 +195,7 @@ static int is_apart(const struct start *s, const char *dir)
 	}
 	for (at = NULL; next_record(s, REC_PROTECT, &at, &p);) {
 		take32(&p);
-		path = take_text(&p);
-		if (within(path, dir) || within(dir, path))
+		if (within(dir, take_text(&p)))
 			return 0;
 	}
 	return 1;
