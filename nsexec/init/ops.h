@@ -141,6 +141,10 @@ void follow_engine(int sig);
 char **vector(uint32_t op, char *p, uint32_t size);
 extern uint64_t callers_mask;
 void perform_list(char *blob, uint64_t size) __attribute__((noreturn));
+/* fds.c */
+extern int stdio[3];
+void place_stdio(void);
+void preserve(char *p, char *end);
 void close_rest(void);
 void close_preserved(void);
 extern int preserved;
@@ -207,8 +211,14 @@ int send_packet(int fd, char kind, const void *data, size_t n, int nowait);
 void do_serve(char *p, char *end);
 void do_attach(char *p, char *end) __attribute__((noreturn));
 
-/* root.c, mounts.c */
-extern int root, base;
+/* root.c, upper.c, mounts.c */
+extern int root, base, upper, floating;
+extern struct upper how;
+extern mode_t callers_umask;
+int fs_string(int fs, const char *key, const char *value);
+int is_kernel(unsigned long major, unsigned long minor);
+int make_dir(int dir, const char *name, mode_t mode);
+int reopen(uint32_t op, int fd, const char *path);
 int resolve(int dir, const char *path, int flags, uint64_t how);
 const char *relative(const char *path);
 void forget_directories(void);
