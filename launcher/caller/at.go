@@ -82,7 +82,8 @@ func At(p *plan.Plan, c Caller) (*Moment, error) {
 			return nil, err
 		}
 	}
-	m.Binds = protect(m.Binds, touched(p.Protect, m.Binds))
+	ours := slices.Concat(p.Protect, aliases(p.Protect, m.Binds, m.Cwd.Real, identify))
+	m.Binds = protect(m.Binds, touched(ours, m.Binds))
 	if len(m.Binds) > 0 && (p.Writable == plan.WritableNone || p.Foreign) {
 		if err := m.seed(p); err != nil {
 			return nil, err
