@@ -1,6 +1,7 @@
 package nsexec
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -136,6 +137,10 @@ func (e *DirectError) Unwrap() error { return e.Err }
 
 // Remedy tells the user what to do about it.
 func (e *DirectError) Remedy() string {
+	var limit *initproc.SizeLimitError
+	if errors.As(e.Err, &limit) {
+		return limit.Remedy()
+	}
 	if e.Err == unix.EACCES || e.Err == unix.EPERM {
 		return "let programs run from memory (sysctl vm.memfd_noexec; where AppArmor confines you, our profile), or use `engine: libcontainer`"
 	}
