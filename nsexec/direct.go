@@ -1,6 +1,7 @@
 package nsexec
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -207,6 +208,10 @@ func (e *DirectError) Unwrap() error { return e.Err }
 
 // Remedy tells the user what to do about it.
 func (e *DirectError) Remedy() string {
+	var limit *initproc.SizeLimitError
+	if errors.As(e.Err, &limit) {
+		return limit.Remedy()
+	}
 	if e.Err == unix.EACCES || e.Err == unix.EPERM {
 		return "let programs run from memory (sysctl vm.memfd_noexec; where AppArmor confines you, our profile), or use `engine: libcontainer`"
 	}
@@ -233,8 +238,12 @@ func execStage(speaker string, ops []byte, inherited []*os.File) error {
 	return &DirectError{"execute its program", unix.Exec(st.path(), []string{speaker}, st.env())}
 }
 
-// stage is the program and its list, ready to be executed.
-type stage struct{ program, blob *os.File }
+// stage is the program and its list, ready to be executed. It holds what the program inherits: by then nothing else may,
+// and Go closes a file that nothing holds.
+type stage struct {
+	program, blob *os.File
+	inherited     []*os.File
+}
 
 func newStage(ops []byte, inherited []*os.File) (*stage, error) {
 	binary, err := initproc.Binary()
@@ -254,7 +263,7 @@ func newStage(ops []byte, inherited []*os.File) (*stage, error) {
 			return nil, &DirectError{"hand over descriptors", err}
 		}
 	}
-	return &stage{program, blob}, nil
+	return &stage{program, blob, inherited}, nil
 }
 
 func (s *stage) path() string { return "/proc/self/fd/" + strconv.Itoa(int(s.program.Fd())) }

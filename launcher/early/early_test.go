@@ -457,7 +457,7 @@ func TestRecordNumbers(t *testing.T) {
 		recIf - 1: "REC_IF", recVar - 1: "REC_VAR", recCheck - 1: "REC_CHECK", recOpen - 1: "REC_OPEN", recBind - 1: "REC_BIND",
 		recSource - 1: "REC_SOURCE", recProtect - 1: "REC_PROTECT", recEnv - 1: "REC_ENV", recPass - 1: "REC_PASS", recDeny - 1: "REC_DENY",
 		recSet - 1: "REC_SET", recCommand - 1: "REC_COMMAND", recDefault - 1: "REC_DEFAULT", recOwned - 1: "REC_OWNED", recHead - 1: "REC_HEAD",
-		recBinds - 1: "REC_BINDS", recRights - 1: "REC_RIGHTS", recCwd - 1: "REC_CWD", recID - 1: "REC_ID", recShare - 1: "REC_SHARE", recWords - 1: "REC_WORDS",
+		recBinds - 1: "REC_BINDS", recRights - 1: "REC_RIGHTS", recCwd - 1: "REC_CWD", recID - 1: "REC_ID", recShare - 1: "REC_SHARE", recWords - 1: "REC_WORDS", recNamed - 1: "REC_NAMED",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)

@@ -23,7 +23,7 @@ enum {
 	NR_pidfd_send_signal = 424, NR_close_range = 436, NR_openat2 = 437, NR_mount_setattr = 442,
 };
 
-/* From linux/mount.h, linux/openat2.h, linux/sched.h, which musl's compiler wrapper does not find. */
+/* From linux/mount.h, linux/openat2.h, linux/sched.h, linux/stat.h, which musl's compiler wrapper does not find. */
 #define OPEN_TREE_CLONE 1
 #define AT_RECURSIVE_ 0x8000
 #define MOVE_BOTH_EMPTY (0x04 | 0x40) /* MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH */
@@ -39,6 +39,7 @@ enum { FSCONFIG_SET_FLAG_ = 0, FSCONFIG_SET_STRING_ = 1, FSCONFIG_CMD_CREATE_ = 
 #define RESOLVE_IN_ROOT 0x10
 #define NEWUSER 0x10000000
 #define NEWPID 0x20000000
+#define ATTR_MOUNT_ROOT 0x2000 /* of statx, from Linux 5.8 on */
 
 #define MAGIC 0x314b4c46u /* "FLK1" on little endian */
 
