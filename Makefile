@@ -99,7 +99,7 @@ test-long: go-version deps-test programs ## run all tests with the race detector
 .PHONY: bench
 bench: go-version build ## compare with podman, runc, crun and bubblewrap (installs what is missing)
 	@integration/hack/deps.sh bench
-	$(GO) run -tags $(TAGS) ./integration/bench
+	$(GO) run -tags $(TAGS) ./integration/bench -results integration/bench/results
 
 .PHONY: lint
 lint: go-version lint-arm64 ## run gofmt, go vet and staticcheck, and see that it compiles for arm64

@@ -28,7 +28,7 @@ func execDirect(speaker string, p *plan.Plan, v plan.Invocation, t *nsexec.Trace
 	if err != nil {
 		return err
 	}
-	mark(t, "list of operations")
+	mark(t, "operations, change of program")
 	d.Preserve, d.Trace = preserve, t
 	if p.Writable == plan.WritableDisk {
 		tmp, err := scratch(p)

@@ -103,7 +103,7 @@ func (a account) layer(e *env) string {
 
 func userStart(rounds int) scenario {
 	return scenario{
-		name: "user", title: "Start of /bin/true in the Debian base, as an ordinary user without a range of ids", rounds: rounds, reference: ourLink,
+		name: "user", title: "Start of /bin/true in the Debian base, as an ordinary user without a range of ids", rounds: rounds, reference: ourLink, pictured: true,
 		subjects: plainUser.subjects(),
 		goals:    []goal{ratio(ourLink, bwrapAll, 1.1)},
 	}

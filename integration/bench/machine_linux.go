@@ -37,8 +37,6 @@ func machine(dir string) map[string]string {
 		"file system": fmt.Sprintf("type %#x at the temporary directory", fs.Type),
 		"cgroups":     cgroups,
 		"peers":       peers(),
-		// A child's peak counts the pages it shared with us between fork and exec.
-		"memory floor": after(read("/proc/self/status"), "VmHWM"),
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"flag"
 	"fmt"
@@ -15,8 +16,8 @@ import (
 
 // options are the flags.
 type options struct {
-	rounds, pulls        int
-	only, json, svg, bin string
+	rounds, pulls            int
+	only, json, results, bin string
 }
 
 func main() {
@@ -25,7 +26,7 @@ func main() {
 	flag.IntVar(&o.pulls, "pulls", 5, "rounds of each pull")
 	flag.StringVar(&o.only, "only", "", "regular expression over scenarios' names")
 	flag.StringVar(&o.json, "json", "", "file for the raw figures (default bench.json in the directory of the binaries)")
-	flag.StringVar(&o.svg, "svg", "", "file for a picture of the medians (default beside the raw figures)")
+	flag.StringVar(&o.results, "results", "", "directory for the tables and pictures (default that of the raw figures)")
 	flag.StringVar(&o.bin, "bin", "", "directory of the built binaries (default bin/ of the module)")
 	flag.Parse()
 	if err := bench(o); err != nil {
@@ -48,7 +49,7 @@ func bench(o options) error {
 	}
 	o.bin = cmp.Or(o.bin, filepath.Join(module, "bin"))
 	o.json = cmp.Or(o.json, filepath.Join(o.bin, "bench.json"))
-	o.svg = cmp.Or(o.svg, strings.TrimSuffix(o.json, ".json")+".svg")
+	o.results = cmp.Or(o.results, filepath.Dir(o.json))
 	e, err := newEnv(module, o.bin)
 	if e != nil {
 		defer e.close()
@@ -64,6 +65,7 @@ func bench(o options) error {
 		os.Exit(130)
 	}()
 
+	facts := machine(e.dir)
 	var results []*result
 	for _, s := range scenarios(o.rounds, o.pulls) {
 		if chosen.MatchString(s.name) {
@@ -71,26 +73,53 @@ func bench(o options) error {
 		}
 	}
 	fmt.Fprint(os.Stderr, "\r\x1b[K")
-	return report(o, machine(e.dir), results)
+	// A child's peak counts the pages it shared with us between fork and exec.
+	facts["memory floor"] = after(read("/proc/self/status"), "VmHWM")
+	return report(o, facts, results)
 }
 
 // report prints the tables and writes the files.
 func report(o options, facts map[string]string, results []*result) error {
-	fmt.Println("## This machine")
-	fmt.Println()
+	var text bytes.Buffer
+	fmt.Fprint(&text, "## This machine\n\n")
 	for _, key := range factOrder {
-		fmt.Printf("- %s: %s\n", key, facts[key])
+		fmt.Fprintf(&text, "- %s: %s\n", key, facts[key])
 	}
+	printGoals(&text, results)
+	fmt.Fprint(&text, "\n## Figures\n")
 	for _, r := range results {
-		r.print(os.Stdout)
+		r.print(&text)
 	}
+	fmt.Print(text.String())
 	if err := writeJSON(o.json, facts, results); err != nil {
 		return err
 	}
-	if err := writeSVG(o.svg, results); err != nil {
+	if err := writeResults(o.results, text.String(), pictureFacts(facts), results); err != nil {
 		return err
 	}
-	fmt.Printf("\nRaw figures: %s, picture: %s\n", o.json, o.svg)
+	fmt.Printf("\nRaw figures: %s; tables and pictures: %s\n", o.json, o.results)
+	return nil
+}
+
+// writeResults keeps the tables, and draws what there is to draw.
+func writeResults(dir, tables string, facts []string, results []*result) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	tables = "# What `make bench` has found\n\n" + tables
+	if err := os.WriteFile(filepath.Join(dir, "results.md"), []byte(tables), 0o644); err != nil {
+		return err
+	}
+	if p := draw(results, facts); len(p.Charts) > 0 {
+		if err := writeSVG(filepath.Join(dir, "comparison.svg"), svgTemplate, p); err != nil {
+			return err
+		}
+	}
+	for _, r := range results {
+		if len(r.Timelines) > 0 {
+			return writeSVG(filepath.Join(dir, "phases.svg"), phaseTemplate, drawPhases(r.Timelines, facts))
+		}
+	}
 	return nil
 }
 

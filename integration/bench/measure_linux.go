@@ -24,6 +24,8 @@ type sample struct {
 	MiB float64 `json:"mib,omitempty"`     // resident, or the size of a file
 	PSS float64 `json:"pss_mib,omitempty"` // resident, a page that n share counted as 1/n
 
+	Processes int `json:"processes,omitempty"` // whose memory that is
+
 	Failed int    `json:"failed,omitempty"` // of the starts that one run consists of
 	Why    string `json:"why,omitempty"`    // the first of them did
 }

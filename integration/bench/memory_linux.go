@@ -2,6 +2,7 @@ package main
 
 import (
 	"debug/elf"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -21,11 +22,12 @@ const (
 // sleep is an app that does nothing for longer than it is looked at.
 var sleep = []string{"/bin/sleep", "60"}
 
-// memory is what stays in memory beside an app for as long as it runs, and the size of the launcher.
+// memory is what stays in memory beside an app for as long as it runs, and the size of the launcher. Of ours that is the
+// outer process, for which the caller waits, and PID 1.
 func memory(rounds int) scenario {
 	s := scenario{
-		name: "memory", title: "Memory of the processes around a sleeping app, the app left out", rounds: min(rounds, 5),
-		unit: unitMiB, reference: ourLink,
+		name: "memory", rounds: min(rounds, 5), unit: unitMiB, reference: ourLink, pictured: true,
+		title: "Memory beside a sleeping app: all processes from the command down, less the app",
 		subjects: []subject{
 			{name: ourLink, prepare: prepareSleep, command: func(e *env) *exec.Cmd { return e.ours(e.link("sleep"), sleep[1]) }},
 			plainUser.subject(ourUser, prepareUserSleep, func(e *env) []string { return []string{plainUser.link(e, "sleep"), sleep[1]} }),
@@ -33,7 +35,9 @@ func memory(rounds int) scenario {
 			{name: crunRun, prepare: prepareBundle("crun", sleep...), command: bundle("crun", sleep...), thread: privateThread},
 			{name: runcRun, prepare: prepareBundle("runc", sleep...), command: bundle("runc", sleep...)},
 		},
-		goals: []goal{medianOf(ourLink, 4e6/mib), medianOf(ourUser, 4e6/mib), medianOf(ourBinary, 6)},
+		goals: []goal{
+			medianOf(ourLink, 4e6/mib).noted("4 MB, Rss"), medianOf(ourUser, 4e6/mib).noted("4 MB, Rss"), medianOf(ourBinary, 6).noted("stripped"),
+		},
 	}
 	for i := range s.subjects {
 		s.subjects[i].measure = resident
@@ -91,12 +95,13 @@ func resident(e *env, sub subject) (got sample, err error) {
 		if len(others) == 0 {
 			err = fmt.Errorf("nothing stands around the app")
 		}
+		got.Processes = len(others)
 		for _, pid := range others {
 			rollup := read(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
 			rss, errRSS := kib(rollup, "Rss")
 			pss, errPSS := kib(rollup, "Pss")
 			if errRSS != nil || errPSS != nil {
-				err = fmt.Errorf("read the memory of process %d: %w", pid, errRSS)
+				err = fmt.Errorf("read the memory of process %d: %w", pid, errors.Join(errRSS, errPSS))
 				return
 			}
 			got.MiB += rss / 1024

@@ -20,7 +20,7 @@ func parallel(rounds int) scenario {
 	user := plainUser.subject(ourUser, nothing, func(e *env) []string { return []string{plainUser.link(e, "true")} })
 	s := scenario{
 		name: "parallel", title: fmt.Sprintf("%d starts of /bin/true, %d at a time, as root", manyStarts, atATime),
-		rounds: min(rounds, 5), reference: ourLink,
+		rounds: min(rounds, 5), reference: ourLink, pictured: true,
 		subjects: []subject{
 			{name: "native", prepare: nothing, command: func(*env) *exec.Cmd { return exec.Command("/bin/true") }},
 			{name: ourLink, prepare: prepareFlake, command: func(e *env) *exec.Cmd { return e.ours(e.link("true")) }},

@@ -16,18 +16,35 @@ type result struct {
 	Unit      string    `json:"unit,omitempty"`
 	Series    []series  `json:"series"`
 	Goals     []verdict `json:"goals"`
+
+	Timelines []timeline `json:"timelines,omitempty"`
+
+	pictured bool
 }
 
 // verdict is what became of a goal.
 type verdict struct {
-	Goal string  `json:"goal"`
-	Got  float64 `json:"got"`
-	Word string  `json:"word"` // met, missed, unknown
+	Goal  string  `json:"goal"`
+	Limit float64 `json:"at_most"`
+	Got   float64 `json:"got"`
+	Word  string  `json:"word"` // one of those below
+
+	goal goal
 }
+
+// What can become of a goal.
+const (
+	reached  = "reached"
+	missed   = "missed"
+	notKnown = "not known"
+)
 
 // result runs the scenario.
 func (s *scenario) result(e *env) *result {
-	r := &result{Scenario: s.name, Reference: s.reference, Unit: s.unit, Series: s.run(e, progress(s.name))}
+	r := &result{Scenario: s.name, Reference: s.reference, Unit: s.unit, Series: s.run(e, progress(s.name)), pictured: s.pictured}
+	if s.timelines != nil {
+		r.Timelines = s.timelines()
+	}
 	about := s.title
 	if s.about != nil {
 		about += ": " + s.about(e)
@@ -49,11 +66,11 @@ func (r *result) find(name string) *series {
 // judge holds the figures against the goals.
 func (r *result) judge(goals []goal) {
 	for _, g := range goals {
-		v := verdict{Goal: g.String(), Word: "unknown"}
+		v := verdict{Goal: g.String(), Limit: g.limit, Word: notKnown, goal: g}
 		if got, ok := r.figure(g); ok {
-			v.Got, v.Word = got, "missed"
+			v.Got, v.Word = got, missed
 			if got <= g.limit {
-				v.Word = "met"
+				v.Word = reached
 			}
 		}
 		r.Goals = append(r.Goals, v)
@@ -89,14 +106,6 @@ func (r *result) print(w io.Writer) {
 		}
 	}
 	fmt.Fprintln(w)
-	for _, v := range r.Goals {
-		switch v.Word {
-		case "unknown":
-			fmt.Fprintf(w, "- goal: %s: not known here\n", v.Goal)
-		default:
-			fmt.Fprintf(w, "- goal: %s: %s (%.3g)\n", v.Goal, v.Word, v.Got)
-		}
-	}
 	for _, s := range r.Series {
 		if n, why := s.failed(); n > 0 {
 			fmt.Fprintf(w, "- failed: %s: %d starts, the first by %s\n", s.Subject, n, why)
@@ -105,11 +114,28 @@ func (r *result) print(w io.Writer) {
 			fmt.Fprintf(w, "- not compared: %s: %s\n", s.Subject, s.Missing)
 		}
 	}
+	for _, t := range r.Timelines {
+		t.print(w)
+	}
+}
+
+// printGoals writes what became of all goals.
+func printGoals(w io.Writer, results []*result) {
+	fmt.Fprint(w, "\n## Goals\n\n| scenario | goal | at most | measured | |\n|---|---|---:|---:|---|\n")
+	for _, r := range results {
+		for _, v := range r.Goals {
+			got := "-"
+			if v.Word != notKnown {
+				got = v.goal.pretty(v.Got)
+			}
+			fmt.Fprintf(w, "| %s | %s | %s | %s | %s |\n", r.Scenario, v.Goal, v.goal.pretty(v.Limit), got, v.Word)
+		}
+	}
 }
 
 func (r *result) header() string {
 	if r.Unit == unitMiB {
-		return "| | resident | shared pages by parts | that of " + r.Reference + " |\n|---|---:|---:|---:|"
+		return "| | processes | resident (RSS) | shared pages by parts (PSS) | RSS of " + r.Reference + " |\n|---|---:|---:|---:|---:|"
 	}
 	return "| | median | p90 | peak memory | time of " + r.Reference + " |\n|---|---:|---:|---:|---:|"
 }
@@ -122,9 +148,10 @@ func (r *result) row(s *series) string {
 	if r.Unit == unitMiB {
 		pss := s.quantile(0.5, func(one sample) float64 { return one.PSS })
 		if pss == 0 { // a file
-			return fmt.Sprintf("| %s | %s | - | - |", s.Subject, r.pretty(s.at(0.5)))
+			return fmt.Sprintf("| %s | - | %s | - | - |", s.Subject, r.pretty(s.at(0.5)))
 		}
-		return fmt.Sprintf("| %s | %s | %s | %s |", s.Subject, r.pretty(s.at(0.5)), r.pretty(pss), ratio)
+		processes := s.quantile(0.5, func(one sample) float64 { return float64(one.Processes) })
+		return fmt.Sprintf("| %s | %.0f | %s | %s | %s |", s.Subject, processes, r.pretty(s.at(0.5)), r.pretty(pss), ratio)
 	}
 	return fmt.Sprintf("| %s | %s | %s | %.0f MiB | %s |", s.Subject, r.pretty(s.at(0.5)), r.pretty(s.at(0.9)), s.peak(), ratio)
 }

@@ -2,9 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/xml"
-	"errors"
-	"io"
 	"strings"
 	"testing"
 	"time"
@@ -29,17 +26,17 @@ func TestGoals(t *testing.T) {
 		goal goal
 		want string
 	}{
-		"ratio of medians":      {ratio("fast", "slow", 0.2), "met"},
+		"ratio of medians":      {ratio("fast", "slow", 0.2), "reached"},
 		"ratio too large":       {ratio("slow", "fast", 4.9), "missed"},
-		"peer that is missing":  {ratio("fast", "absent", 9), "unknown"},
-		"missing itself":        {noneFails("absent"), "unknown"},
-		"peak of memory":        {peakOf("fast", 2), "met"},
+		"peer that is missing":  {ratio("fast", "absent", 9), "not known"},
+		"missing itself":        {noneFails("absent"), "not known"},
+		"peak of memory":        {peakOf("fast", 2), "reached"},
 		"too high a peak":       {peakOf("fast", 1.9), "missed"},
-		"amount":                {medianOf("large", 3), "met"},
+		"amount":                {medianOf("large", 3), "reached"},
 		"too large":             {medianOf("large", 2.9), "missed"},
-		"all starts succeed":    {noneFails("fast"), "met"},
+		"all starts succeed":    {noneFails("fast"), "reached"},
 		"a start fails":         {noneFails("shaky"), "missed"},
-		"nobody of such a name": {ratio("who", "fast", 1), "unknown"},
+		"nobody of such a name": {ratio("who", "fast", 1), "not known"},
 	} {
 		r.Goals = nil
 		r.judge([]goal{test.goal})
@@ -54,29 +51,30 @@ func TestGoals(t *testing.T) {
 			t.Errorf("no %q in:\n%s", want, text.String())
 		}
 	}
+	text.Reset()
+	r.Scenario, r.Goals = "some", nil
+	r.judge([]goal{ratio("fast", "slow", 0.1), ratio("fast", "absent", 1), noneFails("fast")})
+	printGoals(&text, []*result{r})
+	for _, want := range []string{
+		"| some | fast : slow | 0.100 × | 0.200 × | missed |", "| some | fast : absent | 1.000 × | - | not known |",
+		"| some | fast, starts that fail | 0 | 0 | reached |",
+	} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("no %q in:\n%s", want, text.String())
+		}
+	}
 }
 
 func TestPicture(t *testing.T) {
-	r := &result{Title: `a <b> & "c"`, Series: []series{
+	r := &result{Title: `a <b> & "c"`, pictured: true, Series: []series{
 		timesOf("flake < pipe", time.Millisecond), timesOf("native", 4*time.Millisecond), timesOf("absent"),
 	}}
-	p := draw([]*result{r})
+	p := draw([]*result{r, {Title: "not to be drawn"}}, []string{"a & b"})
 	bars := p.Charts[0].Bars
 	if len(bars) != 2 || bars[1].Width != svgBar || bars[0].Width != svgBar/4 || !bars[0].Ours || bars[1].Ours {
 		t.Errorf("%+v", bars)
 	}
-	var text bytes.Buffer
-	if err := svgTemplate.Execute(&text, p); err != nil {
-		t.Fatal(err)
-	}
-	decoder := xml.NewDecoder(&text)
-	for {
-		if _, err := decoder.Token(); errors.Is(err, io.EOF) {
-			return
-		} else if err != nil {
-			t.Fatal(err)
-		}
-	}
+	wellFormed(t, svgTemplate, p)
 }
 
 // The names that goals and tables refer to have to be those of subjects.

@@ -13,8 +13,11 @@ type scenario struct {
 	rounds    int
 	reference string // the subject whose figure is told as a multiple of each other's
 	unit      string // of what is measured; empty is time
+	pictured  bool   // in the comparison's picture
 	subjects  []subject
 	goals     []goal
+	// timelines are what became of traced starts; nil for none.
+	timelines func() []timeline
 }
 
 // atMost is the word for a scenario of which some lines take part in a few rounds only.
@@ -51,6 +54,7 @@ type goal struct {
 	kind        kind
 	of, against string
 	limit       float64
+	note        string // what is to be said of it
 }
 
 type kind int
@@ -66,7 +70,15 @@ const (
 const unitMiB = "MiB"
 
 // ratio wants the median of one to be at most limit times that of another.
-func ratio(of, against string, limit float64) goal { return goal{ratioOfMedians, of, against, limit} }
+func ratio(of, against string, limit float64) goal {
+	return goal{kind: ratioOfMedians, of: of, against: against, limit: limit}
+}
+
+// noted is the same goal with a word on it.
+func (g goal) noted(note string) goal {
+	g.note = note
+	return g
+}
 
 // peakOf wants no run of one to take more memory than that.
 func peakOf(of string, mib float64) goal { return goal{kind: peakMemory, of: of, limit: mib} }
@@ -77,16 +89,30 @@ func medianOf(of string, mib float64) goal { return goal{kind: medianAlone, of: 
 // noneFails wants no start of one to fail.
 func noneFails(of string) goal { return goal{kind: failures, of: of} }
 
+// String says what is compared with what, without the limit.
 func (g goal) String() string {
-	switch {
-	case g.kind == medianAlone:
-		return fmt.Sprintf("%s: at most %.3g MiB", g.of, g.limit)
-	case g.kind == failures:
-		return fmt.Sprintf("%s: no start fails", g.of)
-	case g.kind == peakMemory:
-		return fmt.Sprintf("peak memory of %s at most %.0f MiB", g.of, g.limit)
-	case g.limit < 0.5:
-		return fmt.Sprintf("%s at least %.3g times as fast as %s", g.of, 1/g.limit, g.against)
+	text := g.of
+	switch g.kind {
+	case ratioOfMedians:
+		text += " : " + g.against
+	case peakMemory:
+		text += ", peak of memory"
+	case failures:
+		text += ", starts that fail"
 	}
-	return fmt.Sprintf("%s takes at most %.3g times as long as %s", g.of, g.limit, g.against)
+	if g.note != "" {
+		text += " (" + g.note + ")"
+	}
+	return text
+}
+
+// pretty is a figure of the goal, or its limit.
+func (g goal) pretty(figure float64) string {
+	switch g.kind {
+	case failures:
+		return fmt.Sprintf("%.0f", figure)
+	case ratioOfMedians:
+		return fmt.Sprintf("%.3f ×", figure)
+	}
+	return fmt.Sprintf("%.2f MiB", figure)
 }

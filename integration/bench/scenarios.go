@@ -18,6 +18,7 @@ func scenarios(rounds, pulls int) []scenario {
 		rangeStart(rounds),
 		hostFiles(rounds),
 		keptScenario(rounds),
+		phases(rounds),
 		parallel(rounds),
 		memory(rounds),
 		pipe(rounds),

@@ -16,7 +16,9 @@ func stacked() subject {
 	return subject{name: ourStack, prepare: prepareStack, after: settle, command: func(e *env) *exec.Cmd { return e.ours(e.link(stackName)) }}
 }
 
-func prepareStack(e *env) error {
+func prepareStack(e *env) error { return e.once(stackName, func() error { return makeStack(e) }) }
+
+func makeStack(e *env) error {
 	if err := prepareFlake(e); err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ const (
 
 func start(rounds int) scenario {
 	return scenario{
-		name: "start", title: "Start of /bin/true in the Debian base, as root", rounds: rounds, reference: ourLink,
+		name: "start", title: "Start of /bin/true in the Debian base, as root", rounds: rounds, reference: ourLink, pictured: true,
 		subjects: []subject{
 			{name: "native", prepare: nothing, command: func(*env) *exec.Cmd { return exec.Command("/bin/true") }},
 			{name: ourLink, prepare: prepareFlake, command: func(e *env) *exec.Cmd { return e.ours(e.link("true")) }},
@@ -34,7 +34,8 @@ func start(rounds int) scenario {
 			stacked(),
 		},
 		goals: []goal{
-			ratio(ourLink, bwrapAll, 1), ratio(ourLink, crunRun, 0.55), ratio(ourStack, ourLink, 1.3), ratio(ourRun, ourLink, 1.3),
+			ratio(ourLink, bwrapAll, 1), ratio(ourLink, bwrapAll, 0.8).noted("the real goal"),
+			ratio(ourLink, crunRun, 0.55), ratio(ourStack, ourLink, 1.3), ratio(ourRun, ourLink, 1.3),
 			ratio(ourLink, runcRun, 1.2), ratio(ourLink, podmanRun, 0.2),
 		},
 	}

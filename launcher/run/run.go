@@ -3,6 +3,7 @@ package run
 import (
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -17,9 +18,9 @@ type grammar struct {
 	Base  string   `placeholder:"IMAGE" help:"The image at the bottom."`
 	Layer []string `sep:"none" placeholder:"IMAGE" help:"An image between base and IMAGE; may be repeated, lowest first."`
 	Env   []string `short:"e" sep:"none" placeholder:"K=V" help:"Set a variable; K alone passes the caller's."`
-	Trace bool     `help:"Tell the phases of the start, in microseconds, on standard error (as FLAKE_TRACE=1 does)."`
+	Trace bool     `xor:"trace" help:"Tell the phases of the start, in microseconds, on standard error (as FLAKE_TRACE=1 does)."`
 	// TraceJSON is for who wants to look at it.
-	TraceJSON string           `name:"trace-json" placeholder:"FILE" help:"Write the phases of the start to this file, in the trace format of Chrome and Perfetto."`
+	TraceJSON *string          `name:"trace-json" xor:"trace" placeholder:"FILE" help:"Write the phases of the start to this file, in the trace format of Chrome and Perfetto (as FLAKE_TRACE=FILE does)."`
 	Version   kong.VersionFlag `help:"Print the version."`
 
 	option.Common
@@ -118,11 +119,26 @@ func parse(args []string, stdout, stderr io.Writer) (*launcher.AdHoc, error) {
 	if g.Instance != nil {
 		inst = *g.Instance
 	}
-	trace := g.TraceJSON
-	if g.Trace {
-		trace = "1"
+	trace, err := g.trace()
+	if err != nil {
+		return nil, err
 	}
 	return &launcher.AdHoc{Trace: trace, Instance: inst, Base: g.Base, Layers: g.Layer, Image: g.Words[0], Flags: g.Common.Words(), Env: g.Env, Command: command}, nil
+}
+
+// trace is AdHoc's: a file has an absolute name, so that none means standard error.
+func (g *grammar) trace() (string, error) {
+	if g.Trace {
+		return "1", nil
+	}
+	if g.TraceJSON == nil {
+		return "", nil
+	}
+	path, err := filepath.Abs(*g.TraceJSON)
+	if err != nil {
+		return "", fmt.Errorf("find file for the trace: %w", err)
+	}
+	return path, nil
 }
 
 func (g *grammar) check() error {
@@ -130,6 +146,9 @@ func (g *grammar) check() error {
 		if err := instance.CheckName(*g.Instance); err != nil {
 			return err
 		}
+	}
+	if g.TraceJSON != nil && *g.TraceJSON == "" {
+		return &usageError{"--trace-json: the name of a file is missing"}
 	}
 	for _, kv := range g.Env {
 		if name, _, _ := strings.Cut(kv, "="); name == "" {

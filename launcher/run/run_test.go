@@ -2,6 +2,8 @@ package run
 
 import (
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -11,6 +13,10 @@ import (
 )
 
 func TestParse(t *testing.T) {
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
 	tests := map[string]struct {
 		args []string
 		want launcher.AdHoc
@@ -27,6 +33,10 @@ func TestParse(t *testing.T) {
 		"flags come in one order": {[]string{"--share=/b", "--opt", "-v /x:/x", "--share", "/a,c", "--profile", "isolated", "i"}, launcher.AdHoc{
 			Flags: []string{"--profile=isolated", "--share=/b", "--share=/a,c", "--opt=-v /x:/x"}, Image: "i"}},
 		"instance":             {[]string{"--instance", "n", "i"}, launcher.AdHoc{Image: "i", Instance: "n"}},
+		"trace":                {[]string{"--trace", "i", "--trace"}, launcher.AdHoc{Image: "i", Trace: "1", Command: []string{"--trace"}}},
+		"trace to a file":      {[]string{"--trace-json", "/t/../x.json", "i"}, launcher.AdHoc{Image: "i", Trace: "/x.json"}},
+		"trace to a near file": {[]string{"--trace-json=1", "i"}, launcher.AdHoc{Image: "i", Trace: filepath.Join(here, "1")}},
+		"trace between others": {[]string{"--base=b", "--trace", "--layer", "l", "i"}, launcher.AdHoc{Base: "b", Layers: []string{"l"}, Image: "i", Trace: "1"}},
 		"empty arguments stay": {[]string{"i", "c", "", " "}, launcher.AdHoc{Image: "i", Command: []string{"c", "", " "}}},
 	}
 	for name, tc := range tests {
@@ -57,6 +67,9 @@ func TestParseRefuses(t *testing.T) {
 		"bad writable":      {[]string{"--writable", "ram", "i"}, "--writable"},
 		"nameless variable": {[]string{"-e", "=x", "i"}, "a name is missing"},
 		"instance":          {[]string{"--instance", "n/m", "i"}, "instance name"},
+		"two traces":        {[]string{"--trace", "--trace-json", "/x", "i"}, "--trace"},
+		"nameless trace":    {[]string{"--trace-json=", "i"}, "the name of a file is missing"},
+		"no file for trace": {[]string{"--trace-json"}, "--trace-json"},
 		"nameless instance": {[]string{"--instance", "", "i"}, "instance name"},
 	}
 	for name, tc := range tests {

@@ -267,7 +267,7 @@ void run(char **argv, const uint64_t *old_mask)
 	if (app < 0)
 		die(STAGE_FORK, errno);
 	if (app == 0) {
-		trace_as(2, "execve");
+		trace_app("execve");
 		if (own_group)
 			setpgid(0, 0);
 		if (host_pids && (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || getppid() != parent))
@@ -286,6 +286,8 @@ void run(char **argv, const uint64_t *old_mask)
 	if (!not_started)
 		report(KIND_STARTED, 0, 0, 0);
 	trace("waiting");
+	if (!not_started)
+		trace_app("running");
 	/* Don't keep the caller's pipes open: a reader waits for their end. */
 	close(0);
 	close(1);

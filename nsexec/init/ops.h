@@ -165,11 +165,12 @@ void die_exec(int err, uint32_t exists) __attribute__((noreturn));
 
 /* trace.c */
 extern struct trace_log *trace_log;
-void start_trace(const char *where, uint64_t began);
+int start_trace(const char *where, uint64_t began);
 void do_trace(char *p, char *end);
 void trace_now(const char *name);
 void trace_op(uint32_t op);
-void trace_as(uint32_t who, const char *name);
+void trace_as_pid1(const char *name);
+void trace_app(const char *name);
 void end_trace(void);
 void stop_trace(void);
 static inline void trace(const char *name)

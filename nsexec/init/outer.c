@@ -261,6 +261,7 @@ static void watch(pid_t pid1, int pipe, int signals)
 	trace("end of PID 1");
 	while (waitpid(pid1, &st, 0) < 0 && errno == EINTR)
 		;
+	trace("clearing up");
 	if (!decided) /* killed before it could report: for want of memory, or from outside */
 		status = WIFSIGNALED(st) ? st : 125 << 8;
 	leave(status);
@@ -297,7 +298,7 @@ void leave_behind(uint32_t op, unsigned long namespaces)
 		watch(pid, fds[0], signals);
 	}
 	is_outer = 0;
-	trace_as(1, "namespaces");
+	trace_as_pid1("namespaces");
 	close(fds[0]);
 	close(signals);
 	status_fd = fds[1];

@@ -137,6 +137,8 @@ static const char *remedy(uint32_t op, int err)
 	switch (op) {
 	case OP_USERNS:
 		return "run outside of other containers, or as root";
+	case OP_TRACE:
+		return "name a file that you may write, in a directory that is there, and no symlink";
 	case OP_RANGE:
 		return "check your lines in /etc/subuid and /etc/subgid, and that newuidmap and newgidmap may do it (not inside of a flake)";
 	case OP_CLONE:

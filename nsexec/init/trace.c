@@ -35,21 +35,30 @@ static uint64_t now(void)
 	return t.tv_sec * 1000000000ULL + t.tv_nsec;
 }
 
-/* where: "1", or an absolute path of a file. began: when the launcher did, 0 for now. */
-void start_trace(const char *where, uint64_t began)
+/*
+ * where: "1", or an absolute path of a file. began: when the launcher did, 0 for now. Returns 0 if there can't be a trace,
+ * with errno. What an older trace has written stays until there is another one to write.
+ */
+int start_trace(const char *where, uint64_t began)
 {
+	void *log;
+
 	as_json = strcmp(where, "1") != 0;
 	/* The caller's stderr is let go of while the app runs. */
-	out = as_json ? open(where, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644) : fcntl(2, F_DUPFD_CLOEXEC, 3);
+	out = as_json ? open(where, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0644) : fcntl(2, F_DUPFD_CLOEXEC, 3);
 	if (out < 0)
-		die_at(OP_TRACE, errno, "write trace to", where, NULL);
-	trace_log = mmap(NULL, sizeof(*trace_log), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (trace_log == MAP_FAILED)
-		die(OP_TRACE, errno);
+		return 0;
+	log = mmap(NULL, sizeof(*trace_log), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (log == MAP_FAILED) {
+		close(out);
+		return 0;
+	}
+	trace_log = log;
 	origin = began ? began : now();
+	return 1;
 }
 
-static void trace_at(uint64_t ns, const char *name)
+static void trace_at(uint64_t ns, uint32_t who, const char *name)
 {
 	struct mark *m;
 	uint32_t n;
@@ -61,14 +70,14 @@ static void trace_at(uint64_t ns, const char *name)
 		return;
 	m = &trace_log->mark[n];
 	m->ns = ns;
-	m->who = self;
+	m->who = who;
 	m->count = 1;
 	snprintf(m->name, sizeof(m->name), "%s", name);
 }
 
 void trace_now(const char *name)
 {
-	trace_at(now(), name);
+	trace_at(now(), self, name);
 }
 
 /* What the launcher's Go part has done. */
@@ -83,19 +92,24 @@ void do_trace(char *p, char *end)
 	memcpy(at, p, (n + 1) * sizeof(*at));
 	p += (n + 1) * sizeof(*at);
 	where = text(OP_TRACE, &p, end);
-	start_trace(where, at[0]);
+	if (!start_trace(where, at[0]))
+		die_at(OP_TRACE, errno, as_json ? "write the trace to" : "write the trace to standard error", as_json ? where : NULL, NULL);
 	for (i = 1; i <= n; i++)
-		trace_at(at[i], text(OP_TRACE, &p, end));
+		trace_at(at[i], self, text(OP_TRACE, &p, end));
 }
 
-/* The app has our memory. */
-void trace_as(uint32_t who, const char *name)
+/* What follows is PID 1's. */
+void trace_as_pid1(const char *name)
 {
-	if (who == 1)
-		self = who;
+	self = 1;
 	trace(name);
-	if (who != 1 && trace_log && trace_log->n <= MAX_MARKS)
-		trace_log->mark[trace_log->n - 1].who = who;
+}
+
+/* By the app, which has PID 1's memory until it is another program, or by PID 1 for it. */
+void trace_app(const char *name)
+{
+	if (trace_log)
+		trace_at(now(), 2, name);
 }
 
 static const struct {
@@ -145,47 +159,72 @@ static void say(const char *format, ...)
 static uint32_t merge(void)
 {
 	uint32_t n = trace_log->n < MAX_MARKS ? trace_log->n : MAX_MARKS, i, k, to = 0;
-	struct mark *m = trace_log->mark, moved;
+	struct mark *m = trace_log->mark, moved, *last[3] = {NULL, NULL, NULL};
 
 	for (i = 1; i < n; i++)
 		for (k = i; k && m[k].ns < m[k - 1].ns; k--)
 			moved = m[k], m[k] = m[k - 1], m[k - 1] = moved;
 	for (i = 0; i < n; i++)
-		if (to && m[i].who == m[to - 1].who && !strcmp(m[i].name, m[to - 1].name))
-			m[to - 1].count++;
+		if (last[m[i].who] && !strcmp(m[i].name, last[m[i].who]->name))
+			last[m[i].who]->count++;
 		else
-			m[to++] = m[i];
+			m[to] = m[i], last[m[i].who] = &m[to], to++;
 	return to;
+}
+
+/*
+ * A phase lasts until the same process begins the next; its last one until the process around it has noted its end, which
+ * is the last thing that this one notes.
+ */
+static uint64_t end_of(uint32_t i, uint32_t n, uint64_t end)
+{
+	struct mark *m = trace_log->mark, *around = NULL;
+	uint32_t k;
+
+	for (k = i + 1; k < n; k++)
+		if (m[k].who == m[i].who)
+			return m[k].ns;
+		else if (m[k].who + 1 == m[i].who)
+			around = &m[k];
+	return around ? around->ns : end;
+}
+
+#define US(ns) (unsigned long long)(ns) / 1000
+#define US_REST(ns) (unsigned long long)(ns) % 1000
+
+static void say_event(const struct mark *m, uint64_t until)
+{
+	say(",\n{\"name\":\"%s\",\"ph\":\"X\",\"pid\":%d,\"tid\":%u,\"ts\":%llu.%03llu,\"dur\":%llu.%03llu,\"args\":{\"count\":%u}}", m->name,
+	    getpid(), m->who, US(m->ns - origin), US_REST(m->ns - origin), US(until - m->ns), US_REST(until - m->ns), m->count);
 }
 
 void end_trace(void)
 {
 	static const char *who[] = {"outside", "PID 1", "app"};
-	uint32_t n, i, k;
-	struct mark *m;
 	uint64_t until, end = now();
+	struct mark *m;
+	uint32_t n, i;
 
 	if (!trace_log)
 		return;
 	n = merge();
+	if (as_json && ftruncate(out, 0) == 0) /* what is no regular file has nothing to take away */
+		errno = 0;
 	if (as_json)
 		say("{\"displayTimeUnit\":\"ms\",\"traceEvents\":[");
+	for (i = 0; as_json && i < sizeof(who) / sizeof(*who); i++)
+		say("%s\n{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":%d,\"tid\":%u,\"args\":{\"name\":\"%s\"}}", i ? "," : "", getpid(), i, who[i]);
 	for (i = 0; i < n; i++) {
 		m = &trace_log->mark[i];
-		/* A phase lasts until the same process begins the next. */
-		for (k = i + 1, until = end; k < n; k++)
-			if (trace_log->mark[k].who == m->who) {
-				until = trace_log->mark[k].ns;
-				break;
-			}
+		until = end_of(i, n, end);
 		if (as_json)
-			say("%s\n{\"name\":\"%s\",\"ph\":\"X\",\"pid\":%d,\"tid\":\"%s\",\"ts\":%llu.%03llu,\"dur\":%llu.%03llu,\"args\":{\"count\":%u}}", i ? "," : "",
-			    m->name, getpid(), who[m->who], (unsigned long long)(m->ns - origin) / 1000, (unsigned long long)(m->ns - origin) % 1000,
-			    (unsigned long long)(until - m->ns) / 1000, (unsigned long long)(until - m->ns) % 1000, m->count);
+			say_event(m, until);
 		else
-			say("%8llu us %+8lld us  %-8s %s%s", (unsigned long long)(m->ns - origin) / 1000, (long long)(until - m->ns) / 1000, who[m->who],
-			    m->name, "\n");
+			say("%8llu us %+8lld us  %-8s %s\n", US(m->ns - origin), (long long)(until - m->ns) / 1000, who[m->who], m->name);
 	}
-	say(as_json ? "\n]}\n" : "%8llu us              end\n", (unsigned long long)(end - origin) / 1000);
+	if (as_json)
+		say("\n]}\n");
+	else
+		say("%8llu us              end\n", US(end - origin));
 	close(out);
 }

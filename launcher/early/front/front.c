@@ -30,7 +30,7 @@ static int asks_more(void)
 	for (e = environ; *e; e++)
 		if (!strncmp(*e, "FLAKE_", 6) && strncmp(*e, "FLAKE_TRACE=", 12))
 			return 1;
-	where = getenv("FLAKE_TRACE"); /* a file by a relative name */
+	where = getenv("FLAKE_TRACE"); /* a file by a relative name, or one that can't be written */
 	return where && *where && !trace_log;
 }
 
@@ -88,15 +88,17 @@ static char *value_of(const char *name, char ***at)
 	return NULL;
 }
 
-/* For the same option twice, a file that has no absolute name, and what else there may be, Go has the words. */
+/* For both options, a file that has no absolute name or can't be written, and what else there may be, Go has the words. */
 static int asks_trace(char ***at)
 {
-	const char *where = !strcmp(**at, "--trace") ? "1" : value_of("--trace-json", at);
+	const char *where;
 
-	if (!where || trace_log || (strcmp(where, "1") && *where != '/'))
+	if (trace_log)
 		return 0;
-	start_trace(where, 0);
-	return 1;
+	if (!strcmp(**at, "--trace"))
+		return start_trace("1", 0);
+	where = value_of("--trace-json", at);
+	return where && *where == '/' && start_trace(where, 0);
 }
 
 /* flake-run's command line, of its options the plainest: see package run. */
