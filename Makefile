@@ -114,7 +114,8 @@ lint-arm64: go-version
 	GOFLAGS="-tags=$(TAGS)" GOARCH=arm64 CGO_ENABLED=0 $(GO) vet ./cmd/flake-launcher ./cmd/flake-run
 	@if [ -e /usr/aarch64-linux-gnu/include/stdlib.h ]; then \
 	out=$$(mktemp) && trap 'rm -f "$$out"' EXIT && set -x && \
-	aarch64-linux-gnu-gcc -std=gnu11 -static -Os -Wall -Wextra -Werror -o "$$out" nsexec/init/*.c; \
+	aarch64-linux-gnu-gcc -std=gnu11 -static -Os -Wall -Wextra -Werror -o "$$out" nsexec/init/*.c && \
+	aarch64-linux-gnu-gcc -std=gnu11 -static -Os -Wall -Wextra -Werror -DFRONT_TEST -o "$$out" launcher/early/front/*.c; \
 	else echo "lint: SKIPPED: nsexec/init for arm64: no cross compiler with a C library" >&2; fi
 
 .PHONY: fmt

@@ -77,7 +77,7 @@ func testOptions(t *testing.T, by fixture.Caller) {
 		"dropped capability":        {opts: []string{"--cap-drop chown,KILL"}, args: []string{"status", "CapBnd"}, want: "CapBnd:\t00000000800405da"},
 		"all but one dropped":       {opts: []string{"--cap-drop ALL --cap-add KILL"}, args: []string{"status", "CapBnd"}, want: "CapBnd:\t0000000000000020"},
 		"no filter":                 {opts: []string{"--security-opt seccomp=unconfined"}, args: []string{"status", "Seccomp_filters"}, want: "Seccomp_filters:\t1"},
-		"new privileges":            {opts: []string{"--security-opt no-new-privileges=false"}, args: []string{"status", "NoNewPrivs", "Seccomp_filters"}, want: "NoNewPrivs:\t0 Seccomp_filters:\t2"},
+		"new privileges":            {opts: []string{"--security-opt no-new-privileges=false"}, args: []string{"status", "NoNewPrivs", "Seccomp_filters"}, want: "NoNewPrivs:\t0 Seccomp_filters:\t1"},
 		"no new privileges":         {opts: []string{"--security-opt no-new-privileges"}, args: []string{"status", "NoNewPrivs"}, want: "NoNewPrivs:\t1"},
 		"noted security":            {opts: []string{"--security-opt label=disable --security-opt apparmor=unconfined"}, args: []string{"id"}, want: by.OwnerInside()},
 		"mask":                      {opts: []string{"--security-opt mask=/usr/bin/none:/usr/lib"}, args: []string{"cat", "/proc/mounts"}, want: "tmpfs /usr/lib tmpfs ro"},

@@ -4,7 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
+	"unicode"
+
+	"golang.org/x/sys/unix"
 )
 
 // Exit codes of a start that did not get as far as the app; they are podman's and env(1)'s.
@@ -48,7 +52,7 @@ func (e *ChildError) ExitCode() int {
 	return ExitFailure
 }
 
-// Report prints one line of cause and, if the error knows one, one line of remedy. A ChildError prints nothing:
+// Report prints one line of cause and, if there is one, one line of remedy. A ChildError prints nothing:
 // the child has done so.
 func Report(w io.Writer, program string, err error) {
 	var child *ChildError
@@ -56,10 +60,32 @@ func Report(w io.Writer, program string, err error) {
 		return
 	}
 	fmt.Fprintf(w, "%s: %s\n", program, oneLine(err.Error()))
+	if r := remedy(err); r != "" {
+		fmt.Fprintf(w, "%s: remedy: %s\n", program, oneLine(r))
+	}
+}
+
+// remedy is the error's own, or what always helps against its cause.
+func remedy(err error) string {
 	var r interface{ Remedy() string }
 	if errors.As(err, &r) && r.Remedy() != "" {
-		fmt.Fprintf(w, "%s: remedy: %s\n", program, oneLine(r.Remedy()))
+		return r.Remedy()
 	}
+	for _, known := range []struct {
+		cause  error
+		remedy string
+	}{
+		{unix.ENOSPC, "free some space there (flake-ctl gc)"},
+		{unix.EDQUOT, "your quota there is used up: free some space (flake-ctl gc)"},
+		{unix.EMFILE, "raise the limit for open files (ulimit -n)"},
+		{unix.EROFS, "its file system is read-only: mount it for writing"},
+		{fs.ErrPermission, "have its owner give you the right to it, or do it as a user who has that"},
+	} {
+		if errors.Is(err, known.cause) {
+			return known.remedy
+		}
+	}
+	return ""
 }
 
 // oneLine keeps a message on one line of printable text, whatever a path or a server put into it.
@@ -68,7 +94,7 @@ func oneLine(s string) string {
 		switch {
 		case r == '\n' || r == '\t':
 			return ' '
-		case r < ' ' || r == 0x7f:
+		case unicode.IsControl(r):
 			return '?'
 		}
 		return r

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+	"unicode"
 )
 
 // watched is one run of a confined script.
@@ -198,7 +199,7 @@ func lastLine(b []byte) string {
 	b = bytes.TrimSpace(b)
 	b = b[bytes.LastIndexByte(b, '\n')+1:]
 	text := strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == '\uFFFD' {
+		if unicode.IsControl(r) || r == '\uFFFD' {
 			return '?'
 		}
 		return r

@@ -3,7 +3,7 @@
 //
 // This root package is light enough for the launcher that every flake link points to; it links no container
 // library. The parts that do heavier work are its sub-packages: nsexec/config describes a container,
-// nsexec/lower turns the description into operations of the direct engine, nsexec/seccomp compiles filters,
+// nsexec/lower turns the description into operations of the direct engine, nsexec/seccomp compiles and merges filters,
 // nsexec/init is the small C program that works the operations off and is PID 1, nsexec/engine is the only door to libcontainer's
 // running part.
 //

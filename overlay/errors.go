@@ -31,6 +31,8 @@ func (e *LayerError) Remedy() string {
 	switch {
 	case errors.Is(e.Err, unix.EACCES):
 		return "let the store's owner make it readable, or use a store of your own"
+	case errors.Is(e.Err, unix.EMFILE):
+		return "raise the limit for open files (ulimit -n)"
 	}
 	return "pull the image again"
 }

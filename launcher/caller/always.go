@@ -17,8 +17,17 @@ type Always struct {
 	Plain []Bind
 	// Sources of the plan's binds, as they were found.
 	Sources []Source
-	// Protected are the plan's, and whether they are there.
+	// Protected are the plan's, under all their names, and whether they are there.
 	Protected []Found
+	// Named are the directories above sources and what is protected, as they were found: others make other names.
+	Named []Named
+}
+
+// Named is what a directory is under its name. Ours says that it lies above something protected, or is that.
+type Named struct {
+	Path     string
+	Dev, Ino uint64
+	Ours     bool
 }
 
 // Found is a path of the host, and whether it is there.
@@ -53,11 +62,35 @@ func Before(p *plan.Plan, lookup func(string) (string, bool)) (a *Always, ok boo
 		}
 	}
 	a.Plain = a.Binds
-	for _, path := range p.Protect {
+	a.Named = a.named(p)
+	for _, path := range a.ours(p) {
 		_, err := os.Lstat(path)
 		a.Protected = append(a.Protected, Found{path, err == nil})
 	}
 	return a, ok, a.complete(p)
+}
+
+func (m *Moment) named(p *plan.Plan) []Named {
+	var out []Named
+	seen := map[string]bool{}
+	add := func(path string, ours bool) {
+		if id, ok := identify(path); ok && !seen[path] {
+			seen[path] = true
+			out = append(out, Named{path, id.dev, id.ino, ours})
+		}
+	}
+	for _, path := range p.Protect {
+		add("/", true)
+		for _, dir := range upwards(path) {
+			add(dir, true)
+		}
+	}
+	for _, b := range m.Binds {
+		for _, dir := range upwards(b.Source) {
+			add(dir, false)
+		}
+	}
+	return out
 }
 
 // Owned are the trees that belong to the image: see [Own].

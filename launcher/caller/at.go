@@ -87,11 +87,16 @@ func At(p *plan.Plan, c Caller) (*Moment, error) {
 
 // complete has what is protected stay so, and makes places.
 func (m *Moment) complete(p *plan.Plan) error {
-	m.Binds = protect(m.Binds, touched(p.Protect, m.Binds))
+	m.Binds = protect(m.Binds, touched(m.ours(p), m.Binds))
 	if len(m.Binds) > 0 && p.FixedRoot() {
 		return m.seed(p)
 	}
 	return nil
+}
+
+// ours are the directories that no bind may make writable, under all their names.
+func (m *Moment) ours(p *plan.Plan) []string {
+	return slices.Concat(p.Protect, aliases(p.Protect, m.Binds, m.Cwd.Real, identify))
 }
 
 // add expands one bind and sees whether its source is there.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+	"unicode"
 
 	"github.com/flake-launcher/flake-launcher/launcher/catalog"
 	"github.com/flake-launcher/flake-launcher/launcher/flake"
@@ -154,7 +155,7 @@ func (r *importRun) print(site importing.Site) error {
 // printable keeps a row one row, whatever a file of somebody else's says.
 func printable(s string) string {
 	return strings.Map(func(c rune) rune {
-		if c < ' ' || c == 0x7f {
+		if unicode.IsControl(c) {
 			return '?'
 		}
 		return c

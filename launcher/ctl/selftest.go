@@ -12,6 +12,7 @@ import (
 	"github.com/flake-launcher/flake-launcher/launcher"
 	"github.com/flake-launcher/flake-launcher/launcher/caller"
 	"github.com/flake-launcher/flake-launcher/launcher/catalog"
+	"github.com/flake-launcher/flake-launcher/launcher/early"
 	"github.com/flake-launcher/flake-launcher/launcher/flake"
 	"github.com/flake-launcher/flake-launcher/launcher/plan"
 	"github.com/flake-launcher/flake-launcher/launcher/selftest"
@@ -98,7 +99,11 @@ func (c selftestCmd) compare(ctx context.Context, s *session, cat *catalog.Catal
 	}
 	derived := "selftest-" + strconv.Itoa(os.Getpid())
 	file := filepath.Join(store.PlansDir(), plan.FileName(derived, s.getenv("HOME")))
-	if err := selftest.Derive(own, name, probe).Write(file); err != nil {
+	of := selftest.Derive(own, name, probe)
+	if of.Early, err = early.Section(of); err != nil {
+		return nil, err
+	}
+	if err := of.Write(file); err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.Remove(file)) }()

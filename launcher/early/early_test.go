@@ -233,7 +233,11 @@ func TestSameListAsGo(t *testing.T) {
 		"a home with a store":           func(w *world) { w.mkdir("home/.config/flakes") },
 		"a host layer":                  func(w *world) { w.p.HostLayer = &plan.HostLayer{Dir: w.path("host"), Data: []string{"/usr", "/etc"}} },
 		"links":                         func(w *world) { w.p.Links = []plan.Link{{Source: "/etc/hosts", Target: "/x", Kind: plan.LinkFile}} },
-		"a limited tmpfs":               func(w *world) { w.p.Size = 1 << 20 },
+		"above what is protected": func(w *world) {
+			w.mkdir("work/a/b/c", "work/a/b/d", "work/e")
+			w.p.Protect = []string{w.path("store"), w.path("work/a/b/c"), w.path("work/a/b/d"), w.path("work/a/b"), w.path("work/e"), w.path("work/none")}
+		},
+		"a limited tmpfs": func(w *world) { w.p.Size = 1 << 20 },
 		"a source behind a symlink": func(w *world) {
 			if err := os.Symlink("tmp", w.path("link")); err != nil {
 				w.t.Fatal(err)
@@ -316,7 +320,7 @@ func TestLeftToGo(t *testing.T) {
 		"a source goes":                {nothing, func(w *world) { os.Remove(w.path("tmp")) }},
 		"a source becomes a symlink":   {nothing, func(w *world) { os.Remove(w.path("tmp")); os.Symlink("work", w.path("tmp")) }},
 		"something protected appears":  {nothing, func(w *world) { w.mkdir("home/.config") }},
-		"above something protected":    {nothing, func(w *world) { w.cwd = w.dir }},
+		"above a shared directory":     {nothing, func(w *world) { w.cwd = w.dir }},
 		"in something protected":       {nothing, func(w *world) { w.cwd = w.path("store/plans") }},
 		"by a symlink":                 {nothing, func(w *world) { os.Symlink("work", w.path("way")); w.env = append(w.env, "PWD="+w.path("way")) }},
 		"a login shell's name":         {nothing, func(w *world) { w.argv[0] = "-app" }},
@@ -437,4 +441,33 @@ func difference(got, want []byte) string {
 	}
 	show := func(b []byte) string { return fmt.Sprintf("%q", b[max(0, at-60):min(len(b), at+60)]) }
 	return fmt.Sprintf("at %d of %d and %d:\n got %s\nwant %s", at, len(got), len(want), show(got), show(want))
+}
+
+// The numbers are the same on both sides.
+func TestRecordNumbers(t *testing.T) {
+	src, err := os.ReadFile("front/front.h")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(src)
+	_, list, _ := strings.Cut(text, "REC_IF = 1,")
+	list, _, _ = strings.Cut(list, "REC_LAST")
+	got := append([]string{"REC_IF"}, strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\t' })...)
+	want := []string{
+		recIf - 1: "REC_IF", recVar - 1: "REC_VAR", recCheck - 1: "REC_CHECK", recOpen - 1: "REC_OPEN", recBind - 1: "REC_BIND",
+		recSource - 1: "REC_SOURCE", recProtect - 1: "REC_PROTECT", recEnv - 1: "REC_ENV", recPass - 1: "REC_PASS", recDeny - 1: "REC_DENY",
+		recSet - 1: "REC_SET", recCommand - 1: "REC_COMMAND", recDefault - 1: "REC_DEFAULT", recOwned - 1: "REC_OWNED", recHead - 1: "REC_HEAD",
+		recBinds - 1: "REC_BINDS", recRights - 1: "REC_RIGHTS", recCwd - 1: "REC_CWD", recID - 1: "REC_ID", recShare - 1: "REC_SHARE", recWords - 1: "REC_WORDS", recNamed - 1: "REC_NAMED",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	for _, line := range []string{
+		fmt.Sprintf("FIRST_FD = %d, MAX_DIRS = %d,", FirstFD, maxDirs),
+		fmt.Sprintf("IF_USER = %d, IF_SHARE = %d, IF_FIXED = %d, IF_ROOT = %d }", flagUser, flagShare, flagFixed, flagRoot),
+	} {
+		if !strings.Contains(text, line) {
+			t.Errorf("no %q", line)
+		}
+	}
 }

@@ -37,6 +37,7 @@ const (
 	recCwd     = 18
 	recID      = 19
 	recShare   = 20 // uint32 attributes, flags of the bind of the caller's directory
+	recNamed   = 22 // uint64 dev, ino, 1 if it is, or lies above, what is protected; path
 	recWords   = 21 // strings: the command line of an ad-hoc start, as its plan is named after
 
 	flagUser  = 1 // in a user namespace
@@ -200,6 +201,9 @@ func (s *section) moment(a *caller.Always, parts *nsexec.Parts) {
 	}
 	for _, src := range a.Sources {
 		s.add(recSource, nil, src.Path, src.Real)
+	}
+	for _, n := range a.Named {
+		s.add(recNamed, words(n.Dev, n.Ino, uint64(flag(n.Ours, 1))), n.Path)
 	}
 	for _, f := range a.Protected {
 		s.add(recProtect, []uint32{flag(f.There, 1)}, f.Path)

@@ -150,3 +150,15 @@ func TestPlanted(t *testing.T) {
 		t.Error("a directory is read")
 	}
 }
+
+// Somebody has put a policy there: that it is out of reach does not mean that there is none.
+func TestDanglingLink(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "policy.yaml")
+	if err := os.Symlink("not-mounted/policy.yaml", file); err != nil {
+		t.Fatal(err)
+	}
+	var e *Error
+	if p, err := Read(file); !errors.As(err, &e) || e.Remedy() == "" {
+		t.Errorf("got %v, %v", p, err)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 
 	"go.yaml.in/yaml/v3"
 
@@ -100,7 +101,8 @@ func (p *patterns) UnmarshalYAML(n *yaml.Node) error {
 }
 
 // Read reads the policy at file; a file that is not there, and "", is the built-in policy. A file that root or the caller
-// has not written alone, that can't be read or has a mistake in it is an [*Error]: nothing may be linked then.
+// has not written alone, that can't be read, that a symlink leads to in vain or that has a mistake in it is an [*Error]:
+// nothing may be linked then.
 func Read(file string) (*Policy, error) {
 	p := &Policy{file: file}
 	if file == "" {
@@ -108,7 +110,9 @@ func Read(file string) (*Policy, error) {
 	}
 	b, err := flake.ReadOwned(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return p, nil
+		if _, link := os.Lstat(file); errors.Is(link, fs.ErrNotExist) {
+			return p, nil
+		}
 	}
 	if err != nil {
 		return nil, &Error{File: file, Err: err}

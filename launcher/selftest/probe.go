@@ -50,5 +50,6 @@ func Derive(p *plan.Plan, name, probe string) *plan.Plan {
 	d := *p
 	d.Name, d.Entrypoint, d.Cmd, d.Kept, d.PilotArguments = name, []string{inside}, nil, "", false
 	d.Binds = append(append([]plan.Bind(nil), p.Binds...), plan.Bind{Source: probe, Target: inside, ReadOnly: true})
+	d.Early = nil // the app's own
 	return &d
 }

@@ -18,7 +18,8 @@ int next_signal(siginfo_t *info)
 	return (int)syscall(SYS_rt_sigtimedwait, &all, info, NULL, sizeof(all));
 }
 
-static volatile int not_started; /* told by the app's process, which has our memory */
+/* Told by the app's process, which has our memory until it is another program. */
+static volatile int not_started, stopped_early;
 
 static const char *search_path(void)
 {
@@ -225,6 +226,23 @@ static void forward(pid_t app, int sig, const siginfo_t *si)
 		kill(app, sig);
 }
 
+static void note_stop(int sig)
+{
+	stopped_early = sig;
+}
+
+/* We wait until the app is another program, and nobody could tell of a stop before that: it comes when it is one. */
+static void put_off_stops(void)
+{
+	static const int kinds[] = {SIGTSTP, SIGTTIN, SIGTTOU};
+	struct sigaction was, act = {.sa_handler = note_stop};
+	size_t i;
+
+	for (i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
+		if (sigaction(kinds[i], NULL, &was) == 0 && was.sa_handler == SIG_DFL)
+			sigaction(kinds[i], &act, NULL);
+}
+
 void run(char **argv, const uint64_t *old_mask)
 {
 	siginfo_t info;
@@ -256,12 +274,15 @@ void run(char **argv, const uint64_t *old_mask)
 			_exit(125);
 		if (child_ignored)
 			signal(SIGCHLD, SIG_IGN);
+		put_off_stops();
 		set_mask(old_mask, NULL);
 		claim_descriptors();
 		exec_app(argv);
 	}
 	if (own_group)
 		setpgid(app, app); /* whoever comes first: a signal to the group must find it */
+	if (stopped_early)
+		kill(app, stopped_early);
 	if (!not_started)
 		report(KIND_STARTED, 0, 0, 0);
 	trace("waiting");

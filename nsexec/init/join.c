@@ -19,6 +19,8 @@ static struct graft {
 	uint32_t attrs, flags;
 	const char *source, *target;
 	int tree; /* -1: the instance has it */
+	struct stat want;
+	int known, read_only;
 } grafts[MAX_GRAFTS];
 
 static struct fresh {
@@ -54,36 +56,63 @@ static void add_fresh(char *p, char *end)
 	f->size = end - p;
 }
 
-/* Whether the instance shows the very directory or file at that place, with the rights that are wanted. */
+/* What the instance has to show for a graft to be done; without an answer it is never. */
+static void note_source(struct graft *g)
+{
+	struct statvfs fs;
+
+	g->known = stat(g->source, &g->want) == 0 && statvfs(g->source, &fs) == 0;
+	g->read_only = g->known && ((g->attrs & ATTR_RDONLY) || (fs.f_flag & ST_RDONLY));
+}
+
+static int is_mount_point(int fd)
+{
+	struct { /* statx of linux/stat.h */
+		uint32_t mask, blksize;
+		uint64_t attributes, ids[2], ino, size, blocks, attributes_mask, rest[24];
+	} st;
+
+	return syscall(SYS_statx, fd, "", AT_EMPTY_PATH, 0, &st) == 0 && (st.attributes & st.attributes_mask & ATTR_MOUNT_ROOT);
+}
+
+/*
+ * Whether the instance shows the very directory or file at that place, with the rights that are wanted. It has to be a
+ * mount of its own: what is seen through one above could be renamed.
+ */
 static int shows(int inside, const struct graft *g)
 {
-	int at = resolve(inside, relative(g->target), O_PATH, RESOLVE_IN_ROOT);
-	struct stat want, have;
+	int at = g->known ? resolve(inside, relative(g->target), O_PATH, RESOLVE_IN_ROOT) : -1;
+	struct stat have;
 	struct statvfs fs;
-	int same = at >= 0 && stat(g->source, &want) == 0 && fstat(at, &have) == 0 &&
-		want.st_dev == have.st_dev && want.st_ino == have.st_ino && fstatvfs(at, &fs) == 0 &&
-		!(g->attrs & ATTR_RDONLY) == !(fs.f_flag & ST_RDONLY);
+	int same = at >= 0 && fstat(at, &have) == 0 && g->want.st_dev == have.st_dev && g->want.st_ino == have.st_ino &&
+		fstatvfs(at, &fs) == 0 && g->read_only == !!(fs.f_flag & ST_RDONLY) && is_mount_point(at);
 
 	if (at >= 0)
 		close(at);
 	return same;
 }
 
-/* Marks what the instance lacks, by tree 0, and says how much that is. Only who may enter it can look into it. */
+/*
+ * Marks what the instance lacks, by tree 0, with all that comes after it and may be hidden by it. Says whether that is
+ * any. Only who may enter the instance can look into it.
+ */
 static int missing(pid_t pid1)
 {
 	char path[40];
-	int inside, i, n = 0;
+	int inside, i, lacks = 0;
 
 	if (n_grafts == 0)
 		return 0;
 	snprintf(path, sizeof(path), "/proc/%d/root", pid1);
 	inside = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	for (i = 0; i < n_grafts; i++)
-		if (inside < 0 || !shows(inside, &grafts[i]))
-			grafts[i].tree = 0, n++;
+	for (i = 0; i < n_grafts; i++) {
+		note_source(&grafts[i]);
+		lacks = lacks || inside < 0 || !shows(inside, &grafts[i]);
+		if (lacks)
+			grafts[i].tree = 0;
+	}
 	close(inside);
-	return n;
+	return lacks;
 }
 
 /* In the host's mount namespace, or for an ordinary user in a copy of it that he may take from. */
@@ -201,7 +230,7 @@ static void enter(pid_t pid1, uint32_t namespaces)
 	if (root < 0)
 		die(OP_JOIN, errno);
 	for (i = 0; lacks && i < n_grafts; i++)
-		if (grafts[i].tree >= 0)
+		if (grafts[i].tree >= 0 && !shows(root, &grafts[i]))
 			attach(OP_GRAFT, grafts[i].tree, find_target(OP_GRAFT, grafts[i].target, F_FOLLOW, is_dir(grafts[i].tree)),
 			       grafts[i].source, grafts[i].target);
 	for (i = 0; i < n_fresh; i++)

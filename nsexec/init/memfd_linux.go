@@ -10,6 +10,11 @@ import (
 // Sealed gives an executable or readable memory file with fixed content: what runs or reads it inside the
 // container can't change it, and no path on the host leads to it.
 func Sealed(name string, content []byte, executable bool) (_ *os.File, err error) {
+	// It counts for memory files, too, and to write beyond it is death by SIGXFSZ.
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &limit); err == nil && limit.Cur < uint64(len(content)) {
+		return nil, &SizeLimitError{}
+	}
 	flags := unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
 	kind := unix.MFD_NOEXEC_SEAL
 	if executable {
@@ -37,3 +42,11 @@ func Sealed(name string, content []byte, executable bool) (_ *os.File, err error
 	}
 	return f, nil
 }
+
+// SizeLimitError says that the caller's limit for the size of files leaves no room for what a start needs.
+type SizeLimitError struct{}
+
+func (*SizeLimitError) Error() string { return "the limit for the size of files is too low" }
+
+// Remedy tells the user what to do about it.
+func (*SizeLimitError) Remedy() string { return "raise it (ulimit -f, LimitFSIZE of a service)" }

@@ -56,7 +56,7 @@ func TestOperationNumbers(t *testing.T) {
 		"overlay": opOverlay, "link": opLink, "mount": opMount, "bind": opBind, "node": opNode, "symlink": opSymlink, "mask": opMask,
 		"readonly": opReadonly, "pivot": opPivot, "hostname": opHostname, "loopback": opLoopback, "rlimit": opRlimit, "umask": opUmask,
 		"cwd": opCwd, "caps": opCaps, "ids": opIDs, "keyring": opKeyring, "range": opRange, "exec": opExec, "copy": opCopy, "preserve": opPreserve, "links": opLinks, "verify": opVerify,
-		"host": opHost,
+		"host": opHost, "trace": opTrace,
 		"hold": opHold, "keep": opKeep, "after": opAfter, "graft": opGraft, "fresh": opFresh, "join": opJoin, "again": opAgain, "serve": opServe, "attach": opAttach,
 	}
 	for name, n := range own {

@@ -23,7 +23,7 @@ enum {
 	NR_pidfd_send_signal = 424, NR_close_range = 436, NR_openat2 = 437, NR_mount_setattr = 442,
 };
 
-/* From linux/mount.h, linux/openat2.h, linux/sched.h, which musl's compiler wrapper does not find. */
+/* From linux/mount.h, linux/openat2.h, linux/sched.h, linux/stat.h, which musl's compiler wrapper does not find. */
 #define OPEN_TREE_CLONE 1
 #define AT_RECURSIVE_ 0x8000
 #define MOVE_BOTH_EMPTY (0x04 | 0x40) /* MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH */
@@ -39,6 +39,7 @@ enum { FSCONFIG_SET_FLAG_ = 0, FSCONFIG_SET_STRING_ = 1, FSCONFIG_CMD_CREATE_ = 
 #define RESOLVE_IN_ROOT 0x10
 #define NEWUSER 0x10000000
 #define NEWPID 0x20000000
+#define ATTR_MOUNT_ROOT 0x2000 /* of statx, from Linux 5.8 on */
 
 #define MAGIC 0x314b4c46u /* "FLK1" on little endian */
 
@@ -141,6 +142,10 @@ void follow_engine(int sig);
 char **vector(uint32_t op, char *p, uint32_t size);
 extern uint64_t callers_mask;
 void perform_list(char *blob, uint64_t size) __attribute__((noreturn));
+/* fds.c */
+extern int stdio[3];
+void place_stdio(void);
+void preserve(char *p, char *end);
 void close_rest(void);
 void close_preserved(void);
 extern int preserved;
@@ -207,8 +212,14 @@ int send_packet(int fd, char kind, const void *data, size_t n, int nowait);
 void do_serve(char *p, char *end);
 void do_attach(char *p, char *end) __attribute__((noreturn));
 
-/* root.c, mounts.c */
-extern int root, base;
+/* root.c, upper.c, mounts.c */
+extern int root, base, upper, floating;
+extern struct upper how;
+extern mode_t callers_umask;
+int fs_string(int fs, const char *key, const char *value);
+int is_kernel(unsigned long major, unsigned long minor);
+int make_dir(int dir, const char *name, mode_t mode);
+int reopen(uint32_t op, int fd, const char *path);
 int resolve(int dir, const char *path, int flags, uint64_t how);
 const char *relative(const char *path);
 void forget_directories(void);

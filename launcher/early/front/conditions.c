@@ -75,6 +75,48 @@ static int is_protected_as_before(struct part p)
 	return (lstat(take_text(&p), &st) == 0) == there;
 }
 
+static int is_named_so(struct part p)
+{
+	uint64_t dev = take64(&p), ino = take64(&p);
+	struct stat st;
+
+	take64(&p);
+	return lstat(take_text(&p), &st) == 0 && st.st_dev == dev && st.st_ino == ino;
+}
+
+/* Whether a directory that something protected lies in has another name here: see caller.aliases. */
+static int is_alias(const struct start *s, const char *path)
+{
+	uint64_t dev, ino, ours;
+	char *at = NULL;
+	struct stat st;
+	struct part p;
+
+	if (lstat(path, &st) != 0)
+		return 1;
+	while (next_record(s, REC_NAMED, &at, &p)) {
+		dev = take64(&p);
+		ino = take64(&p);
+		ours = take64(&p);
+		if (ours && dev == st.st_dev && ino == st.st_ino && strcmp(take_text(&p), path))
+			return 1;
+	}
+	return 0;
+}
+
+/* The same for a directory and those above it. */
+static int is_below_alias(const struct start *s, const char *dir)
+{
+	char b[sizeof(s->cwd)], *slash;
+
+	for (strcpy(b, dir); *b; *slash = '\0') {
+		if (is_alias(s, b))
+			return 1;
+		slash = strrchr(b, '/');
+	}
+	return 0;
+}
+
 static int same_variable(struct part p)
 {
 	uint32_t set = take32(&p);
@@ -106,6 +148,10 @@ int meets_conditions(struct start *s)
 			break;
 		case REC_SOURCE:
 			if (!leads(p))
+				return 0;
+			break;
+		case REC_NAMED:
+			if (!is_named_so(p))
 				return 0;
 			break;
 		case REC_PROTECT:
@@ -185,7 +231,6 @@ static int is_shown(const struct start *s, const char *dir)
 /* Whether it can be shown by one more bind, and changes nothing for the others. */
 static int is_apart(const struct start *s, const char *dir)
 {
-	const char *path;
 	char *at = NULL;
 	struct part p;
 
@@ -196,8 +241,7 @@ static int is_apart(const struct start *s, const char *dir)
 	}
 	for (at = NULL; next_record(s, REC_PROTECT, &at, &p);) {
 		take32(&p);
-		path = take_text(&p);
-		if (within(path, dir) || within(dir, path))
+		if (within(dir, take_text(&p)))
 			return 0;
 	}
 	return 1;
@@ -220,10 +264,12 @@ int find_directory(struct start *s)
 		return 0;
 	s->dev = st.st_dev;
 	s->ino = st.st_ino;
-	if (is_shown(s, s->cwd))
-		return 1;
-	if (is_owned(s, s->cwd))
-		return s->plain_cwd = 1;
-	s->bind_cwd = 1;
-	return !(s->flags & IF_FIXED) && is_apart(s, s->cwd);
+	if (!is_shown(s, s->cwd)) {
+		if (is_owned(s, s->cwd))
+			return s->plain_cwd = 1;
+		s->bind_cwd = 1;
+		if ((s->flags & IF_FIXED) || !is_apart(s, s->cwd))
+			return 0;
+	}
+	return !is_below_alias(s, s->cwd);
 }

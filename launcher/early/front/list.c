@@ -201,6 +201,55 @@ static void write_cwd(struct start *s, struct list *l)
 	end_op(l, op);
 }
 
+static void put_share(struct start *s, struct list *l, const char *path, size_t n, uint32_t read_only)
+{
+	struct part share = s->only[REC_SHARE];
+	uint32_t attrs = take32(&share) | read_only, flags = take32(&share);
+	size_t op = begin_op(l, OP_BIND);
+	int i;
+
+	put(l, &attrs, sizeof(attrs));
+	put(l, &flags, sizeof(flags));
+	for (i = 0; i < 2; i++) {
+		put(l, path, n);
+		put(l, "", 1);
+	}
+	end_op(l, op);
+}
+
+/* What is protected below the caller's directory stays so, and can't be moved away from there: see caller.protect. */
+static void share_directory(struct start *s, struct list *l)
+{
+	struct part p, done[64];
+	size_t begin = strlen(s->cwd), n, i, known = 0;
+	const char *path;
+	char *at = NULL;
+	uint32_t there;
+
+	put_share(s, l, s->cwd, begin, 0);
+	while (next_record(s, REC_PROTECT, &at, &p)) {
+		there = take32(&p);
+		path = take_text(&p);
+		if (!there || !within(path, s->cwd))
+			continue;
+		for (n = begin + 1; n <= strlen(path); n++) {
+			if (path[n] && path[n] != '/')
+				continue;
+			for (i = 0; i < known; i++)
+				if (done[i].size == n && !memcmp(done[i].p, path, n))
+					break;
+			if (i < known)
+				continue;
+			if (known == sizeof(done) / sizeof(*done)) {
+				l->bad = 1;
+				return;
+			}
+			done[known++] = (struct part){(char *)path, n};
+			put_share(s, l, path, n, path[n] ? 0 : ATTR_RDONLY);
+		}
+	}
+}
+
 static size_t bytes(char *const *v)
 {
 	size_t n = 0;
@@ -234,13 +283,8 @@ int write_list(struct start *s, struct list *l)
 	end_op(l, op);
 	put_part(l, s->only[REC_HEAD]);
 	put_part(l, s->only[REC_BINDS]);
-	if (s->bind_cwd) {
-		op = begin_op(l, OP_BIND);
-		put_part(l, s->only[REC_SHARE]);
-		put_text(l, s->cwd);
-		put_text(l, s->cwd);
-		end_op(l, op);
-	}
+	if (s->bind_cwd)
+		share_directory(s, l);
 	put_part(l, s->only[REC_RIGHTS]);
 	write_cwd(s, l);
 	put_part(l, s->only[REC_ID]);
