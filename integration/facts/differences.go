@@ -17,6 +17,9 @@ var Engines = map[string]Difference{
 	"session": {"own 0, own group 0", "own 1, own group 1"},
 	// PID 1 is a fork of the launcher, or a program of its own.
 	"command line of init": {`.*`, `/proc/self/fd/\d+ \d+ \d+ `},
+	// flake-engine is all Go, whose runtime handles what the caller ignores, but for SIGHUP, SIGINT and some real-time signals.
+	"signals ignored":    {`(\d+ )*`, `(1 )?(2 )?(3[2-4] )*`},
+	"status self SigIgn": {`[0-9a-f]{16}`, `0000000[0-3][08]000000[0-3]`},
 }
 
 // Early is what may differ between a start by the launcher's early part (One) and one by Go.

@@ -135,7 +135,7 @@ static void tell_signals(void)
 	fact("signals blocked");
 	printf("%llx\n", (unsigned long long)mask);
 	fact("signals pending"); /* what was on its way may need a moment */
-	while (mask && (sig = syscall(SYS_rt_sigtimedwait, &mask, NULL, &wait, 8)) > 0)
+	for (; mask && (sig = syscall(SYS_rt_sigtimedwait, &mask, NULL, &wait, 8)) > 0; wait = (struct timespec){0, 50000000})
 		printf("%d ", sig);
 	printf("\n");
 }
