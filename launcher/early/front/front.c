@@ -234,6 +234,7 @@ static void start_early(void)
 
 __attribute__((constructor)) static void early(void)
 {
+	refuse_inside();
 	start_early();
 	note_ignored();
 }
