@@ -3,9 +3,12 @@ package integration
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/flake-launcher/flake-launcher/integration/facts"
@@ -87,8 +90,8 @@ func (w *ways) run(way string, kind []string, args ...string) *fixture.Result {
 	return s.In(w.t).Exec(w.native, append(append(append([]string{"as"}, kind...), "--", link), args...)...)
 }
 
-// takes says which way a start really goes: the early part is still the launcher, with the caller's words.
-func (w *ways) takes(way string, kind []string) string {
+// begin starts an app that waits for the end of its input.
+func (w *ways) begin(way string, kind []string) (*exec.Cmd, io.Closer) {
 	w.t.Helper()
 	s, link := w.sandbox(way)
 	cmd := s.Command(w.t.Context(), w.native, append(append(append([]string{"as"}, kind...), "--", link), "wait")...)
@@ -104,13 +107,21 @@ func (w *ways) takes(way string, kind []string) string {
 		w.t.Fatal(err)
 	}
 	if line, err := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
-		w.t.Errorf("app does not run: %q, %v", line, err)
+		w.t.Fatalf("app does not run: %q, %v", line, err)
 	}
+	return cmd, in
+}
+
+// takes says which way a start really goes: the early part is still the launcher, with the caller's words.
+func (w *ways) takes(way string, kind []string) string {
+	w.t.Helper()
+	cmd, in := w.begin(way, kind)
 	words, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", cmd.Process.Pid))
 	in.Close()
 	if end := cmd.Wait(); err != nil || end != nil {
 		w.t.Fatal(err, end)
 	}
+	_, link := w.sandbox(way)
 	switch first, _, _ := strings.Cut(string(words), "\x00"); {
 	case first == link && way != byLibcontainer:
 		return byEarly
@@ -202,7 +213,7 @@ func (w *ways) likeNative(kind []string, inside facts.Facts) {
 	}
 }
 
-// The end of an app is the same by all ways.
+// The end of an app is the same by all ways, and so is what PID 1 does for it.
 func TestWaysToStartEndAlike(t *testing.T) { fixture.EachUnranged(t, testWaysToStartEndAlike) }
 
 func testWaysToStartEndAlike(t *testing.T, by fixture.Caller) {
@@ -212,6 +223,22 @@ func testWaysToStartEndAlike(t *testing.T, by fixture.Caller) {
 		for _, way := range w.all() {
 			if got := w.run(way, nil, args...); got.Code != want.Code || got.Signal != want.Signal || got.Stdout+got.Stderr != "" {
 				t.Errorf("%s: %v\nnatively: %v", way, got, want)
+			}
+		}
+	}
+	for _, way := range w.all() {
+		if res := w.run(way, nil, "orphans", "20"); res.Stdout != "2\n" {
+			t.Errorf("%s: PID 1 and the app are to be left of 20 orphans: %v", way, res)
+		}
+		for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1, 34, 64} {
+			cmd, in := w.begin(way, nil)
+			if err := cmd.Process.Signal(sig); err != nil {
+				t.Fatal(err)
+			}
+			_ = cmd.Wait()
+			in.Close()
+			if end := cmd.ProcessState.Sys().(syscall.WaitStatus); !end.Signaled() || end.Signal() != sig {
+				t.Errorf("%s: %v ends it so: %v", way, sig, cmd.ProcessState)
 			}
 		}
 	}

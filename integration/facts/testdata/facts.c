@@ -6,6 +6,7 @@
  *   facts as WORD… -- CMD…   becomes CMD, as a caller of that kind: see caller.c
  *   facts wait               says `ready` and sleeps until its standard input ends
  *   facts exit N, raise N    ends so
+ *   facts orphans N          leaves so many, and tells how many processes there are when they are gone
  *   facts open PATH…         opens each for writing
  *   flake-ctl, flake-engine  tell how far they get with the file that their parent was executed from
  *   facts args               tells number, length and a sum of its arguments and of its environment
@@ -252,6 +253,8 @@ int main(int argc, char **argv)
 		return atoi(argv[2]);
 	if (!strcmp(verb, "raise"))
 		return raise(atoi(argv[2]));
+	if (!strcmp(verb, "orphans"))
+		return leave_orphans(atoi(argv[2]));
 	if (!strcmp(verb, "args"))
 		return sum_of("arguments", argv + 1) | sum_of("variables", environ);
 	if (!strcmp(verb, "wait")) {

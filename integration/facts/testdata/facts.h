@@ -22,6 +22,7 @@ void outcome(int ok);
 
 void tell_init(void);
 void tell_calls(void);
+int leave_orphans(int n);
 void sweep(void);
 int as_caller(char **words);
 

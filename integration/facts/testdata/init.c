@@ -1,5 +1,6 @@
 /* How far an app gets with its PID 1, and with what only root of the host may do. Nothing that works would change the host. */
 #include "facts.h"
+#include <dirent.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
@@ -165,4 +166,36 @@ void tell_calls(void)
 			printf("%d ", i);
 	prctl(47, 4, 0, 0, 0);
 	printf("\n");
+}
+
+static int processes(void)
+{
+	struct dirent *e;
+	DIR *d = opendir("/proc");
+	int n = 0;
+
+	while (d && (e = readdir(d)))
+		n += e->d_name[0] >= '0' && e->d_name[0] <= '9';
+	closedir(d);
+	return n;
+}
+
+/* They die as orphans, which PID 1 has to reap. */
+int leave_orphans(int n)
+{
+	int i;
+
+	for (i = 0; i < n; i++)
+		if (fork() == 0) {
+			if (fork() == 0) {
+				usleep(1000);
+				_exit(3);
+			}
+			_exit(0);
+		} else {
+			wait(NULL);
+		}
+	for (i = 0; i < 500 && processes() > 2; i++)
+		usleep(10000);
+	return !printf("%d\n", processes());
 }
