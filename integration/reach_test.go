@@ -145,16 +145,22 @@ func testOddCallersOfAllWays(t *testing.T, by fixture.Caller) {
 			}
 		})
 	}
+	w.refusesAlike()
+}
+
+// refusesAlike is about callers who can't be served, or can't be told.
+func (w *ways) refusesAlike() {
+	w.t.Helper()
 	early, late := w.run(byEarly, []string{"fd=3-12", "nofile=24"}), w.run(byGo, []string{"fd=3-12", "nofile=24"})
 	if early.Code != 125 || early.Code != late.Code || early.Stderr != late.Stderr {
-		t.Errorf("few descriptors, and many open: %v\nby Go: %v", early, late)
+		w.t.Errorf("few descriptors, and many open: %v\nby Go: %v", early, late)
 	}
 	w.Refused(early, "too many open files", "ulimit -n")
 	// Without standard output there is nothing to be told but the status.
 	for _, kind := range [][]string{{"close=1"}, {"close=0-2"}, {"close=0-2", "fd=40-60"}} {
 		for _, way := range w.all() {
 			if res := w.run(way, kind, "exit", "7"); res.Code != 7 || res.Stdout+res.Stderr != "" {
-				t.Errorf("%s, %q: %v", way, kind, res)
+				w.t.Errorf("%s, %q: %v", way, kind, res)
 			}
 		}
 	}

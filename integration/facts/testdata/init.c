@@ -105,13 +105,37 @@ void tell_init(void)
 	write_of("/dev/null");
 }
 
-/* Each call is a class of its own in the filter, or a right. */
-void tell_calls(void)
+#define TRY(name, call) do { fact("call %s", name); errno = 0; outcome((call) >= 0); } while (0)
+
+/* Families and ids are told apart by arguments. */
+static void tell_arguments(void)
 {
 	char b[16];
 	int i, st;
 
-#define TRY(name, call) do { fact("call %s", name); errno = 0; outcome((call) >= 0); } while (0)
+	for (i = 0; i < 46; i++)
+		TRY((snprintf(b, sizeof(b), "socket %d", i), b), ({ int s = socket(i, SOCK_DGRAM | SOCK_CLOEXEC, 0); s < 0 ? s : close(s); }));
+	TRY("raw socket", ({ int s = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, 1); s < 0 ? s : close(s); }));
+	TRY("netlink audit", ({ int s = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 9); s < 0 ? s : close(s); }));
+	fact("call setuid");
+	fflush(stdout);
+	for (i = 0; i < 3; i++) { /* to root, to somebody, up and down again */
+		if (fork() == 0)
+			_exit(syscall(SYS_setresuid, (int[]){0, 12345, 54321}[i], -1, -1) == 0 ? 0 : errno);
+		wait(&st);
+		printf("%d\n", WEXITSTATUS(st));
+	}
+	fact("call raise rights");
+	for (i = 0; i < 64; i++)
+		if (prctl(47 /* PR_CAP_AMBIENT */, 2, i, 0, 0) == 0)
+			printf("%d ", i);
+	prctl(47, 4, 0, 0, 0);
+	printf("\n");
+}
+
+/* Each call is a class of its own in the filter, or a right. */
+void tell_calls(void)
+{
 	TRY("mount", syscall(SYS_mount, "tmpfs", "/tmp", "no such", 0, NULL));
 	TRY("umount2", umount2("/proc", 0x8000));
 	TRY("pivot_root", syscall(SYS_pivot_root, "", ""));
@@ -148,24 +172,7 @@ void tell_calls(void)
 	unlink("/tmp/facts");
 	TRY("type into terminal", ioctl(0, TIOCSTI, "x"));
 	TRY("the same, longer", syscall(SYS_ioctl, 0, 0xdead00000000UL | TIOCSTI, "x"));
-	for (i = 0; i < 46; i++)
-		TRY((snprintf(b, sizeof(b), "socket %d", i), b), ({ int s = socket(i, SOCK_DGRAM | SOCK_CLOEXEC, 0); s < 0 ? s : close(s); }));
-	TRY("raw socket", ({ int s = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, 1); s < 0 ? s : close(s); }));
-	TRY("netlink audit", ({ int s = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 9); s < 0 ? s : close(s); }));
-	fact("call setuid");
-	fflush(stdout);
-	for (i = 0; i < 3; i++) { /* to root, to somebody, up and down again */
-		if (fork() == 0)
-			_exit(syscall(SYS_setresuid, (int[]){0, 12345, 54321}[i], -1, -1) == 0 ? 0 : errno);
-		wait(&st);
-		printf("%d\n", WEXITSTATUS(st));
-	}
-	fact("call raise rights");
-	for (i = 0; i < 64; i++)
-		if (prctl(47 /* PR_CAP_AMBIENT */, 2, i, 0, 0) == 0)
-			printf("%d ", i);
-	prctl(47, 4, 0, 0, 0);
-	printf("\n");
+	tell_arguments();
 }
 
 static int processes(void)
