@@ -234,6 +234,7 @@ func execStage(speaker string, ops []byte, inherited []*os.File) error {
 		return err
 	}
 	defer st.close() // reached only when nothing was executed
+	ignoreAgain()
 	// What ps shows of the outer process is the flake's name.
 	return &DirectError{"execute its program", unix.Exec(st.path(), []string{speaker}, st.env())}
 }

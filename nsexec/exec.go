@@ -4,6 +4,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,6 +27,21 @@ func ExecEngine(enginePath string, plan *os.File, args []string) error {
 	}
 	argv := append([]string{enginePath, EngineVerb}, args...)
 	return &EngineError{Path: enginePath, Err: unix.Exec(enginePath, argv, engineEnv(os.Environ()))}
+}
+
+// CallersIgnored are the signals that the caller has this process ignore, as bits from number 1 on. Go's runtime has taken
+// nearly all of them for itself before any Go code runs, so only a program that has looked earlier can set it. The direct
+// engine's apps ignore them, as natively.
+var CallersIgnored uint64
+
+// ignoreAgain is for right before an execve, over which what is ignored stays so. Not by os/signal, which leaves some out.
+func ignoreAgain() {
+	act := [4]uintptr{1} // struct sigaction of the kernel: SIG_IGN, no flags, nothing masked
+	for sig := range uintptr(64) {
+		if CallersIgnored>>sig&1 != 0 {
+			_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGACTION, sig+1, uintptr(unsafe.Pointer(&act)), 0, 8, 0, 0)
+		}
+	}
 }
 
 // placePlan makes fd descriptor PlanFD of the program executed next.

@@ -5,7 +5,11 @@ import (
 	"os"
 
 	"github.com/flake-launcher/flake-launcher/launcher"
-	_ "github.com/flake-launcher/flake-launcher/launcher/early/front" // starts without Go what it can
+	"github.com/flake-launcher/flake-launcher/launcher/early/front" // starts without Go what it can
+	"github.com/flake-launcher/flake-launcher/nsexec"
 )
 
-func main() { os.Exit(launcher.Main(os.Args)) }
+func main() {
+	nsexec.CallersIgnored = front.Ignored()
+	os.Exit(launcher.Main(os.Args))
+}

@@ -4,8 +4,12 @@ package main
 import (
 	"os"
 
-	_ "github.com/flake-launcher/flake-launcher/launcher/early/front" // starts without Go what it can
+	"github.com/flake-launcher/flake-launcher/launcher/early/front" // starts without Go what it can
 	"github.com/flake-launcher/flake-launcher/launcher/run"
+	"github.com/flake-launcher/flake-launcher/nsexec"
 )
 
-func main() { os.Exit(run.Main(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	nsexec.CallersIgnored = front.Ignored()
+	os.Exit(run.Main(os.Args[1:], os.Stdout, os.Stderr))
+}

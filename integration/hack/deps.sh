@@ -31,6 +31,7 @@ test|mount|mount|util-linux|util-linux|util-linux|mount
 test|newuidmap|uidmap|shadow-utils|shadow|shadow|shadow-uidmap
 test|sudo|sudo|sudo|sudo|sudo|sudo
 test|setpriv|util-linux|util-linux|util-linux|util-linux|setpriv
+test|strace|strace|strace|strace|strace|strace
 test|ldd|libc-bin|glibc-common|glibc|glibc|musl-utils
 test|rpm|rpm|rpm|rpm|rpm-tools|rpm
 test|rpmbuild|rpm|rpm-build|rpm-build|rpm-tools|rpm

@@ -81,11 +81,13 @@ func newBed(t *testing.T, spec config.Spec) *bed {
 	for _, d := range []string{"bin", "tmp", "etc", "root"} {
 		mkdir(t, filepath.Join(b.layer, d))
 	}
-	data, err := os.ReadFile(probeBinary)
-	if err != nil {
-		t.Fatal(err)
+	for name, program := range map[string]string{"bin/probe": probeBinary, "bin/facts": factsBinary} {
+		data, err := os.ReadFile(program)
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, filepath.Join(b.layer, name), string(data), 0o755)
 	}
-	writeFile(t, filepath.Join(b.layer, "bin/probe"), string(data), 0o755)
 	c, err := config.Build(spec)
 	if err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"github.com/opencontainers/runc/libcontainer/configs"
 
 	"github.com/flake-launcher/flake-launcher/hostlink"
+	"github.com/flake-launcher/flake-launcher/integration/facts"
 	"github.com/flake-launcher/flake-launcher/nsexec"
 	"github.com/flake-launcher/flake-launcher/nsexec/engine"
 	initproc "github.com/flake-launcher/flake-launcher/nsexec/init"
@@ -132,6 +133,7 @@ func texts(raw [][]byte) (out []string) {
 
 var (
 	probeBinary string
+	factsBinary string // of package facts
 	openDir     string // readable by everybody, for a copy of this binary
 )
 
@@ -173,6 +175,10 @@ func testMain(m *testing.M) int {
 		}
 		if out, err := exec.Command(cc, "-static", "-Os", "-o", probeBinary, "testdata/probe.c").CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "%s: %v\n%s", cc, err, out)
+			return 1
+		}
+		if factsBinary, err = facts.Build(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
 		return m.Run()

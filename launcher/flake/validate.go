@@ -17,13 +17,21 @@ const MaxName = 200
 // template is the name of flake-pilot's pattern for new registrations, which lies among them in /etc/flakes.
 const template = "container-flake"
 
-// CheckName refuses a flake name that could not be one component of a path.
+// NameError says why a flake can't be called so.
+type NameError struct{ Name, Reason string }
+
+func (e *NameError) Error() string { return fmt.Sprintf("flake name %q: %s", e.Name, e.Reason) }
+
+// Remedy implements the CLI's second line.
+func (e *NameError) Remedy() string { return "give the link that it is called by another name" }
+
+// CheckName refuses a flake name that could not be one component of a path, with a *NameError.
 func CheckName(name string) error {
 	if name == template {
-		return fmt.Errorf("flake name %q: flake-pilot's template has it", name)
+		return &NameError{name, "flake-pilot's template has it"}
 	}
 	if name == "" || name == "." || name == ".." || len(name) > MaxName || strings.ContainsAny(name, "/\x00\n") || strings.HasPrefix(name, ".") {
-		return fmt.Errorf("flake name %q: not a plain file name of at most %d characters", name, MaxName)
+		return &NameError{name, fmt.Sprintf("not a plain file name of at most %d characters", MaxName)}
 	}
 	return nil
 }

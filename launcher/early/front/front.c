@@ -207,7 +207,20 @@ static int fill_standard(void)
 	return 1;
 }
 
-__attribute__((constructor)) static void early(void)
+unsigned long long callers_ignored; /* signals, from number 1 on: Go's runtime is about to take them for itself */
+
+static void note_ignored(void)
+{
+	struct { void *handler; unsigned long more[3]; } act;
+	int sig;
+
+	/* Raw calls: the C library hides some of them. */
+	for (sig = 1; sig <= 64; sig++)
+		if (syscall(SYS_rt_sigaction, sig, NULL, &act, 8) == 0 && act.handler == (void *)SIG_IGN)
+			callers_ignored |= 1ULL << (sig - 1);
+}
+
+static void start_early(void)
 {
 	const char *where = getenv("FLAKE_TRACE");
 	struct list l = {0};
@@ -219,5 +232,12 @@ __attribute__((constructor)) static void early(void)
 	if (early_list(&l))
 		perform_list(l.p, l.n);
 	stop_trace();
+}
+
+__attribute__((constructor)) static void early(void)
+{
+	refuse_inside();
+	start_early();
+	note_ignored();
 }
 #endif
