@@ -145,7 +145,6 @@ static void end_children(void)
 	}
 }
 
-uint32_t *answers;
 static uint32_t stops; /* of the app, reported */
 static int stopped;    /* it is, for all that we know */
 static int told;       /* since its last stop the whole group was told to continue, or to stop again */
@@ -195,7 +194,7 @@ static void forward_carried(pid_t app, int sig, const siginfo_t *si)
 		return;
 	if (meant == 0) {
 		reap(app);
-		__atomic_fetch_add(answers, 1, __ATOMIC_RELEASE);
+		__atomic_fetch_add(&shared->answers, 1, __ATOMIC_RELEASE);
 		return;
 	}
 	/*
@@ -257,6 +256,8 @@ void run(char **argv, const uint64_t *old_mask)
 		die(STAGE_FORK, ENOMEM);
 	if (host_pids)
 		adopt();
+	if (recheck)
+		wait_at_gate(GATE_CHECKED);
 	parent = getpid();
 	/* With our memory, until it is another program: we have nothing to do before that, and copying it takes time. */
 	app = vfork();

@@ -54,11 +54,13 @@ void give_terminal_back(int status)
 
 static uint32_t stops; /* of the app, that we know of */
 
+struct shared *shared; /* by the outer process and PID 1 */
+
 /* Before PID 1 is there. */
-void share_answers(uint32_t op)
+void share_memory(uint32_t op)
 {
-	answers = mmap(NULL, sizeof(*answers), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (answers == MAP_FAILED)
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (shared == MAP_FAILED)
 		die(op, errno);
 }
 
@@ -109,10 +111,10 @@ void relay(pid_t pid1, const struct signalfd_siginfo *in)
 static void ask(pid_t pid1, int pipe)
 {
 	struct pollfd p = {pipe, 0, 0};
-	uint32_t before = __atomic_load_n(answers, __ATOMIC_ACQUIRE);
+	uint32_t before = __atomic_load_n(&shared->answers, __ATOMIC_ACQUIRE);
 
 	carry(pid1, 0);
-	while (__atomic_load_n(answers, __ATOMIC_ACQUIRE) == before && poll(&p, 1, 0) == 0)
+	while (__atomic_load_n(&shared->answers, __ATOMIC_ACQUIRE) == before && poll(&p, 1, 0) == 0)
 		nanosleep(&(struct timespec){0, 50000}, NULL);
 }
 

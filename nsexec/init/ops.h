@@ -179,6 +179,18 @@ static inline void trace(const char *name)
 		trace_now(name);
 }
 
+/* gate.c */
+enum gate { GATE_ID, GATE_CHECKED, GATES };
+extern struct shared {
+	uint32_t answers; /* of PID 1 to the outer process: a number */
+	uint32_t gates[GATES];
+} *shared;
+extern int (*recheck)(void);
+void open_gate(enum gate gate);
+void wait_at_gate(enum gate gate);
+void perform_if(char *blob, uint64_t size, int (*check)(void));
+void take_back(pid_t pid1, int pipe, int signals) __attribute__((noreturn));
+
 /* outer.c */
 void do_userns(char *p, char *end);
 void do_clone(char *p, char *end);
@@ -250,7 +262,7 @@ struct signalfd_siginfo;
 void unblock(int sig);
 void note_terminal(void);
 void give_terminal_back(int status);
-void share_answers(uint32_t op);
+void share_memory(uint32_t op);
 void relay(pid_t pid1, const struct signalfd_siginfo *in);
 void stop(pid_t pid1, int pipe, int sig);
 
@@ -258,7 +270,6 @@ void stop(pid_t pid1, int pipe, int sig);
 extern int own_group, child_ignored, host_pids, joined;
 int next_signal(siginfo_t *info);
 extern char **app_env;
-extern uint32_t *answers; /* of PID 1 to the outer process, in memory that they share: a number */
 void run(char **argv, const uint64_t *old_mask);
 
 #endif

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 
 static int scratch = -1;
+static uint32_t id_of[4]; /* uid inside, outside, gid inside, outside */
 int join_lock = -1;
 
 void set_scratch(int fd)
@@ -31,25 +32,58 @@ static void write_file(const char *path, const char *data, size_t n)
 	close(fd);
 }
 
-static void write_map(const char *path, uint32_t inside, uint32_t outside)
+static void write_map(const char *of, const char *map, uint32_t inside, uint32_t outside)
 {
-	char b[64];
+	char path[64], b[64];
 
+	snprintf(path, sizeof(path), "/proc/%s/%s", of, map);
 	write_file(path, b, snprintf(b, sizeof(b), "%u %u 1\n", inside, outside));
 }
 
-/* One id is all that a user may map without help, and all that is needed. */
+static void write_maps(const char *of)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%s/setgroups", of);
+	write_file(path, "deny", 4);
+	write_map(of, "uid_map", id_of[0], id_of[1]);
+	write_map(of, "gid_map", id_of[2], id_of[3]);
+}
+
+/*
+ * One id is all that a user may map without help, and all that is needed. There is no way back out of a user namespace: where
+ * the start may yet be taken back PID 1 alone gets into it.
+ */
 void do_userns(char *p, char *end)
 {
-	uint32_t uid = number(OP_USERNS, &p, end), host_uid = number(OP_USERNS, &p, end);
-	uint32_t gid = number(OP_USERNS, &p, end), host_gid = number(OP_USERNS, &p, end);
+	size_t i;
 
+	for (i = 0; i < 4; i++)
+		id_of[i] = number(OP_USERNS, &p, end);
 	own_userns = OWN_SINGLE;
+	if (recheck)
+		return;
 	if (syscall(SYS_unshare, NEWUSER) != 0)
 		die(OP_USERNS, errno);
-	write_file("/proc/self/setgroups", "deny", 4);
-	write_map("/proc/self/uid_map", uid, host_uid);
-	write_map("/proc/self/gid_map", gid, host_gid);
+	write_maps("self");
+}
+
+/* The files that hold a process's ids belong to root where it can't be dumped. */
+static void give_id(pid_t pid1)
+{
+	char of[16];
+
+	snprintf(of, sizeof(of), "%d", pid1);
+	write_maps(of);
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	open_gate(GATE_ID);
+}
+
+static void await_id(void)
+{
+	follow_engine(SIGKILL);
+	wait_at_gate(GATE_ID);
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
 #define MAX_MAPS 340 /* lines that the kernel takes */
@@ -271,7 +305,7 @@ static void watch(pid_t pid1, int pipe, int signals)
 void leave_behind(uint32_t op, unsigned long namespaces)
 {
 	uint64_t all = ~0ULL;
-	int fds[2], signals;
+	int fds[2], signals, alone = recheck && own_userns == OWN_SINGLE;
 	pid_t pid;
 
 	if (pipe2(fds, O_CLOEXEC) != 0)
@@ -279,14 +313,23 @@ void leave_behind(uint32_t op, unsigned long namespaces)
 	signals = syscall(SYS_signalfd4, -1, &all, sizeof(all), O_CLOEXEC | O_NONBLOCK);
 	if (signals < 0)
 		die(op, errno);
-	share_answers(op);
-	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	share_memory(op);
+	if (!alone)
+		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	note_terminal();
-	pid = syscall(SYS_clone, namespaces | SIGCHLD, 0UL, 0UL, 0UL, 0UL);
+	pid = syscall(SYS_clone, namespaces | (alone ? NEWUSER : 0) | SIGCHLD, 0UL, 0UL, 0UL, 0UL);
 	if (pid < 0)
-		die(op, errno);
+		die(alone ? OP_USERNS : op, errno);
 	if (pid > 0) {
 		close(fds[1]);
+		if (alone)
+			give_id(pid);
+		if (recheck) {
+			trace("checks");
+			if (!recheck())
+				take_back(pid, fds[0], signals);
+			open_gate(GATE_CHECKED);
+		}
 		if (holding)
 			guard(pid, fds[0], signals);
 		close(join_lock);
@@ -302,6 +345,8 @@ void leave_behind(uint32_t op, unsigned long namespaces)
 	close(fds[0]);
 	close(signals);
 	status_fd = fds[1];
+	if (alone)
+		await_id();
 }
 
 /* Returns in PID 1 only. */

@@ -155,10 +155,16 @@ static int same_words(struct start *s)
 	return 1;
 }
 
+static struct start s;
+
+static int late_checks(void)
+{
+	return checks_hold(&s);
+}
+
 /* Gives the list of operations of this process's start; 0 if it is not for us. */
 int early_list(struct list *l)
 {
-	static struct start s;
 	char file[300], **argv;
 	long argc;
 
@@ -192,7 +198,7 @@ int main(void)
 {
 	struct list l = {0};
 
-	return early_list(&l) && write(1, l.p, l.n) == (ssize_t)l.n ? 0 : 3;
+	return early_list(&l) && (!s.late || late_checks()) && write(1, l.p, l.n) == (ssize_t)l.n ? 0 : 3;
 }
 
 #else
@@ -229,8 +235,12 @@ static void start_early(void)
 		return;
 	if (where && (!strcmp(where, "1") || *where == '/'))
 		start_trace(where, 0);
-	if (early_list(&l))
-		perform_list(l.p, l.n);
+	if (early_list(&l)) {
+		if (!s.late)
+			perform_list(l.p, l.n);
+		perform_if(l.p, l.n, late_checks);
+		close_dirs();
+	}
 	stop_trace();
 }
 

@@ -7,7 +7,7 @@
 
 #include "../../../nsexec/init/ops.h"
 
-enum { FIRST_FD = 40, MAX_DIRS = 200, MAX_WORDS = 4096, MAX_SECTION = 4 << 20 };
+enum { FIRST_FD = 40, MAX_DIRS = 200, MAX_WORDS = 4096, MAX_SECTION = 4 << 20, MANY_CHECKS = 64 };
 
 enum record_kind {
 	REC_IF = 1, REC_VAR, REC_CHECK, REC_OPEN, REC_BIND, REC_SOURCE, REC_PROTECT, REC_ENV, REC_PASS, REC_DENY, REC_SET, REC_COMMAND,
@@ -43,6 +43,7 @@ struct start {
 
 	char cwd[4096]; /* the caller's directory, if it is shared; "" else */
 	uint64_t dev, ino;
+	int late;      /* there are so many checks that they are for when PID 1 is at work */
 	int plain_cwd; /* cwd is the image's directory of that name */
 	int bind_cwd;  /* cwd has to be shown */
 };
@@ -60,7 +61,9 @@ void refuse_inside(void);
 int find_plan(struct start *s, const char *name);
 int meets_conditions(struct start *s);
 int open_dirs_of(struct start *s);
+void close_dirs(void);
 int find_directory(struct start *s);
+int checks_hold(const struct start *s);
 int write_list(struct start *s, struct list *l);
 
 /* Walking over records: the next of that kind behind *at, which is NULL at first. */
