@@ -110,9 +110,11 @@ func (b *builder) add(o origin) {
 		b.skip(o, CauseUnreadable, "image: "+err.Error())
 		return
 	}
-	if v := b.rules.judge(o.path, src.path, dst.path); !v.passes() {
-		b.skip(o, v.cause, v.reason)
-		return
+	if src.path != o.path || dst.path != o.path {
+		if v := b.rules.judge(o.path, src.path, dst.path); !v.passes() {
+			b.skip(o, v.cause, v.reason)
+			return
+		}
 	}
 	if reason := b.refused(o, src, dst); reason != "" {
 		b.skip(o, CausePolicy, reason)
