@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os/exec"
+	"time"
 )
 
 // scenario is one table of the report.
@@ -58,6 +59,7 @@ type kind int
 const (
 	ratioOfMedians kind = iota // of `of` to `against`
 	medianAlone                // of `of`, in MiB
+	medianTime                 // of `of`, in seconds
 	peakMemory                 // of `of`, in MiB
 	failures                   // of `of`, in all rounds
 )
@@ -74,6 +76,11 @@ func peakOf(of string, mib float64) goal { return goal{kind: peakMemory, of: of,
 // medianOf wants the median of one to be at most that.
 func medianOf(of string, mib float64) goal { return goal{kind: medianAlone, of: of, limit: mib} }
 
+// within wants the median of one to be at most that.
+func within(of string, limit time.Duration) goal {
+	return goal{kind: medianTime, of: of, limit: limit.Seconds()}
+}
+
 // noneFails wants no start of one to fail.
 func noneFails(of string) goal { return goal{kind: failures, of: of} }
 
@@ -81,6 +88,8 @@ func (g goal) String() string {
 	switch {
 	case g.kind == medianAlone:
 		return fmt.Sprintf("%s: at most %.3g MiB", g.of, g.limit)
+	case g.kind == medianTime:
+		return fmt.Sprintf("%s: at most %.3g s", g.of, g.limit)
 	case g.kind == failures:
 		return fmt.Sprintf("%s: no start fails", g.of)
 	case g.kind == peakMemory:
