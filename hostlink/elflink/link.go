@@ -17,6 +17,8 @@ type Request struct {
 	// Image are base, layers and delta, without the flake's own layer.
 	Image    Image
 	HostRoot string // empty: "/"
+	// Host is what was seen of HostRoot for this plan already. Nil: nothing.
+	Host *hostlink.Host
 	// Linked is what is laid over the images already; it is not changed.
 	Linked *hostlink.Plan
 	// Files are those of Linked to look at, by their places in the app's root. Nil: all.
@@ -92,7 +94,7 @@ type linker struct {
 }
 
 func newLinker(req Request) (*linker, error) {
-	host, err := newHostTree(req.HostRoot)
+	host, err := newHostTree(req.Host, req.HostRoot)
 	if err != nil {
 		return nil, fmt.Errorf("open host root: %w", err)
 	}
@@ -128,7 +130,7 @@ func (l *linker) limit() error {
 func (l *linker) lay() error {
 	src := hostlink.Source{Origin: SourceOrigin, Kind: hostlink.SourceLibrary, Manifest: hostlink.Manifest{Entries: l.fresh}}
 	plan, err := hostlink.Resolve(hostlink.Request{
-		Sources: []hostlink.Source{src}, HostRoot: l.req.HostRoot, Image: l.appTree,
+		Sources: []hostlink.Source{src}, HostRoot: l.req.HostRoot, Host: l.hostTree.host, Image: l.appTree,
 		Provided: l.req.Provided, Keep: l.req.Keep, Drop: l.req.Drop,
 	})
 	if err != nil {

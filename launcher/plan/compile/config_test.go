@@ -4,10 +4,13 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sys/unix"
 
+	"github.com/flake-launcher/flake-launcher/hostlink"
 	"github.com/flake-launcher/flake-launcher/launcher/flake"
 	"github.com/flake-launcher/flake-launcher/launcher/plan"
 	"github.com/flake-launcher/flake-launcher/rootfs"
@@ -65,15 +68,16 @@ func TestFollowHost(t *testing.T) {
 	if err := os.Symlink("../run/resolve/stub", link); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{dir + "/etc", dir + "/run/resolve"}
-	if real, dirs := followHost(link); real != "" || !cmp.Equal(dirs, append(want, dir+"/run")) {
-		t.Errorf("dangling: %q, %q", real, dirs)
+	want := []plan.Check{plan.NewCheck(dir + "/etc"), plan.NewCheck(dir + "/run/resolve")}
+	if real, dirs := followHost(link); real != "" || !cmp.Equal(dirs, append(want, plan.NewCheck(dir+"/run"))) {
+		t.Errorf("dangling: %q, %+v", real, dirs)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "run/resolve/stub"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
+	want[1] = plan.NewCheck(dir + "/run/resolve")
 	if real, dirs := followHost(link); real != dir+"/run/resolve/stub" || !cmp.Equal(dirs, want) {
-		t.Errorf("found: %q, %q", real, dirs)
+		t.Errorf("found: %q, %+v", real, dirs)
 	}
 }
 
@@ -98,5 +102,29 @@ func TestCommand(t *testing.T) {
 	}
 	if err := command(&plan.Plan{}, Request{Flake: &flake.Flake{}, AdHoc: true}, stackConfig{}); err != nil {
 		t.Errorf("ad hoc: %v", err)
+	}
+}
+
+// A directory that may have changed without a trace is no ground to trust a plan on.
+func TestWatched(t *testing.T) {
+	dir := t.TempDir()
+	now := plan.NewCheck(dir)
+	w := hostlink.Watched{Path: dir, Dev: now.Dev, Ino: now.Ino, Mtime: unix.NsecToTimespec(now.Mtime)}
+	if !watched(w).Holds() {
+		t.Errorf("nothing has changed: %+v", w)
+	}
+	w.Racy = true
+	if watched(w).Holds() {
+		t.Error("a racy look is trusted")
+	}
+	w.Racy = false
+	if err := os.WriteFile(filepath.Join(dir, "x"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(dir, time.Time{}, time.Unix(0, now.Mtime+1)); err != nil {
+		t.Fatal(err)
+	}
+	if watched(w).Holds() {
+		t.Error("a change is not seen")
 	}
 }

@@ -20,7 +20,7 @@ func (c *Compiler) libraries(out *hostFiles, req Request, images []rootfs.Stored
 		return res, nil
 	}
 	found, err := elflink.Link(elflink.Request{
-		Image: view, HostRoot: c.HostRoot, Linked: res, Files: files, Path: searchPath(req, images),
+		Image: view, Host: ask.Host, Linked: res, Files: files, Path: searchPath(req, images),
 		Provided: ask.Provided, Keep: ask.Keep, Drop: ask.Drop,
 	})
 	if err != nil {
