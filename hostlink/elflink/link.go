@@ -81,6 +81,7 @@ type linker struct {
 	appTree   *appTree
 	hostTree  *hostTree
 
+	answer  func(problem) (again bool) // to what is missing
 	roots   []string
 	fresh   []hostlink.Entry // not laid yet
 	taken   map[string]bool  // paths of entries
@@ -107,6 +108,7 @@ func newLinker(req Request) (*linker, error) {
 		taken: make(map[string]bool), skipped: make(map[string]string), nodes: make(map[string]hostlink.Node), shebangs: make(map[string]script),
 	}
 	l.host.conf = true
+	l.answer = l.fix
 	if req.Linked != nil {
 		app.lay(req.Linked.Links, req.Linked.Nodes)
 	}
@@ -203,7 +205,7 @@ func (l *linker) process(f *found, loaders map[*loader]bool, loaded map[string]b
 		}
 	}
 	for _, problem := range p.problems {
-		again = l.fix(problem) || again
+		again = l.answer(problem) || again
 	}
 	return again
 }
