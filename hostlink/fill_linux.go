@@ -96,7 +96,7 @@ func makeNode(at *os.File, name string, n Node, chown bool) error {
 }
 
 func makeFile(at *os.File, name string, n Node, chown bool) (err error) {
-	fd, err := createat(at, name)
+	fd, err := createat(at, name, n.Mode)
 	if err != nil {
 		return err
 	}

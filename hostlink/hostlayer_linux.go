@@ -200,7 +200,7 @@ const (
 
 // makeMeta makes a file that has its content elsewhere: its size is that of the content, and none of it is there.
 func makeMeta(at *os.File, name string, n Node, chown bool) (err error) {
-	f, err := createat(at, name)
+	f, err := createat(at, name, n.Mode)
 	if err != nil {
 		return err
 	}

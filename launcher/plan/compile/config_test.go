@@ -1,8 +1,10 @@
 package compile
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"testing"
 	"time"
 
@@ -102,6 +104,53 @@ func TestCommand(t *testing.T) {
 	}
 	if err := command(&plan.Plan{}, Request{Flake: &flake.Flake{}, AdHoc: true}, stackConfig{}); err != nil {
 		t.Errorf("ad hoc: %v", err)
+	}
+}
+
+// Layers are shared by their nodes' keys: no field of a node may be without consequence.
+func TestNodeKey(t *testing.T) {
+	keys := map[string]string{string(nodeKey(nil, hostlink.Node{})): "nothing"}
+	count := func(field string, n hostlink.Node) {
+		t.Helper()
+		key := string(nodeKey(nil, n))
+		if other := keys[key]; other != "" {
+			t.Errorf("%s gives the key of %s", field, other)
+		}
+		keys[key] = field
+	}
+	for i := range reflect.TypeFor[hostlink.Node]().NumField() {
+		var n hostlink.Node
+		field := reflect.ValueOf(&n).Elem().Field(i)
+		name := reflect.TypeFor[hostlink.Node]().Field(i).Name
+		switch field.Kind() {
+		case reflect.String:
+			field.SetString("x")
+		case reflect.Bool:
+			field.SetBool(true)
+		case reflect.Int, reflect.Int64:
+			field.SetInt(7)
+		case reflect.Uint32, reflect.Uint64:
+			field.SetUint(7)
+		case reflect.Array:
+			for j := range field.Len() {
+				field.Index(j).SetUint(7)
+				count(fmt.Sprint(name, j), n)
+			}
+			continue
+		case reflect.Struct:
+			for j := range field.NumField() {
+				field.Field(j).SetInt(7)
+				count(fmt.Sprint(name, j), n)
+			}
+			continue
+		default:
+			t.Fatalf("%s is of a kind that this test does not know", name)
+		}
+		count(name, n)
+	}
+	// Names are an image's: none may look like another.
+	for _, path := range []string{"/a\xff", "/a\xfe", "/a\ufffd", "/a\"\"b", "/a\n"} {
+		count(path, hostlink.Node{Path: path})
 	}
 }
 
