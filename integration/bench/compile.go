@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -38,7 +39,7 @@ func compiling(rounds int) scenario {
 		return aside("plans")(e)
 	}
 	return scenario{
-		name: "compile", title: "Compiling the plan of a flake of the Debian base, as root", rounds: min(rounds, 11), reference: compileNothing,
+		name: "compile", title: "Compiling the plan of a flake of the Debian base, as root", about: whichDisk, rounds: min(rounds, 11), reference: compileNothing,
 		subjects: []subject{
 			anew(compileNothing, "none", prepareNone), anew(compileMany, "many", prepareMany), there,
 			anew(compileZypper, "zypper", prepareZypper),
@@ -48,7 +49,36 @@ func compiling(rounds int) scenario {
 }
 
 // compileRoot is a store of its own: its plans and layers go, which the flakes of other scenarios would miss.
-func compileRoot(e *env) string { return e.scratch("compiled") }
+func compileRoot(e *env) string { return filepath.Join(e.scratch("disk"), "flakes") }
+
+// prepareDisk mounts a file system as distributions make them at the place of the store. That of a test machine may be
+// another: ext4 without a journal looks for a minute at each inode that was deleted whenever it wants a new one, and after
+// thousands of deletions eight thousand files take seconds to write.
+func prepareDisk(e *env) error {
+	return e.once("disk", func() error {
+		file := e.scratch("disk.img")
+		if err := errors.Join(os.MkdirAll(e.scratch("disk"), 0o755), os.WriteFile(file, nil, 0o600), os.Truncate(file, 4<<30)); err != nil {
+			return err
+		}
+		for _, command := range [][]string{{"mkfs.ext4", "-q", file}, {"mount", "-o", "loop", file, e.scratch("disk")}} {
+			if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
+				e.done[plainDisk] = fmt.Errorf("%s: %w: %s", command[0], err, bytes.TrimSpace(out))
+				return nil
+			}
+		}
+		return nil
+	})
+}
+
+// plainDisk is done with an error where there is no such file system.
+const plainDisk = "plain disk"
+
+func whichDisk(e *env) string {
+	if err := e.done[plainDisk]; err != nil {
+		return fmt.Sprintf("the store in the temporary directory (%v)", err)
+	}
+	return "the store on a fresh ext4"
+}
 
 func (e *env) compiler(args ...string) *exec.Cmd {
 	return e.with("FLAKES_ROOT="+compileRoot(e), e.binary("flake-ctl"), args...)
@@ -56,12 +86,11 @@ func (e *env) compiler(args ...string) *exec.Cmd {
 
 func (e *env) compile(flake string) *exec.Cmd { return e.compiler("compile", "--", "compile-"+flake) }
 
-// aside moves what was derived out of the way. To delete it would be another measure: for minutes ext4 looks at each inode
-// that was deleted before it gives out one, and eight thousand files take seconds to write.
+// aside moves what was derived out of the way, as a package update does: what was is left to collection.
 func aside(derived ...string) func(*env) error {
 	return func(e *env) error {
-		to := e.scratch(fmt.Sprintf("aside/%d", e.serial.Add(1)))
-		if err := os.MkdirAll(to, 0o700); err != nil {
+		to := filepath.Join(e.scratch("disk"), fmt.Sprintf("aside-%d", e.serial.Add(1)))
+		if err := os.Mkdir(to, 0o700); err != nil {
 			return err
 		}
 		for _, name := range derived {
@@ -89,6 +118,9 @@ func (e *env) compilable(flake string, options ...string) error {
 
 func prepareNone(e *env) error {
 	return e.once("compile none", func() error {
+		if err := prepareDisk(e); err != nil {
+			return err
+		}
 		base, err := e.real("bookworm")
 		if err != nil {
 			return err
