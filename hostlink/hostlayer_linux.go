@@ -4,8 +4,10 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,7 +28,7 @@ type LayerOptions struct {
 	// Min is how many files make the layer worth its mount.
 	Min int
 	// Edited says whether a host file is usually changed in place, so that a snapshot of its size would be wrong: it is
-	// bound. nil: none is.
+	// bound. It may be asked by several goroutines at a time. nil: none is.
 	Edited func(path string) bool
 	// Trusted writes overlayfs' attributes in root's name space.
 	Trusted bool
@@ -50,14 +52,15 @@ func Split(p *Plan, opt LayerOptions) (layer *HostLayer, binds []Link, why map[s
 	s := newSplitter(opt)
 	var files []Link
 	var nodes []Node
-	for _, l := range p.Links {
-		n, reason := s.meta(l)
-		if reason != "" {
+	for i, m := range s.all(p.Links) {
+		l := p.Links[i]
+		if m.reason != "" {
 			binds = append(binds, l)
-			why[l.Target] = reason
+			why[l.Target] = m.reason
 			continue
 		}
-		files, nodes = append(files, l), append(nodes, n)
+		m.dir.used = true
+		files, nodes = append(files, l), append(nodes, m.node)
 	}
 	if len(files) < max(opt.Min, 1) {
 		for _, l := range files {
@@ -103,10 +106,39 @@ func newSplitter(opt LayerOptions) *splitter {
 	return s
 }
 
-// meta describes a link as an entry of the layer, or says why it has to be bound.
-func (s *splitter) meta(l Link) (Node, string) {
+// meta is a link as an entry of the layer, with the data directory that has its content, or why it has to be bound.
+type meta struct {
+	node   Node
+	dir    *dataDir
+	reason string
+}
+
+// all describes the links, several of them at a time.
+func (s *splitter) all(links []Link) []meta {
+	out := make([]meta, len(links))
+	const portion = 256
+	todo := make(chan int)
+	var workers sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), 1+len(links)/portion) {
+		workers.Go(func() {
+			for from := range todo {
+				for i := from; i < min(from+portion, len(links)); i++ {
+					out[i] = s.meta(links[i])
+				}
+			}
+		})
+	}
+	for from := 0; from < len(links); from += portion {
+		todo <- from
+	}
+	close(todo)
+	workers.Wait()
+	return out
+}
+
+func (s *splitter) meta(l Link) meta {
 	if l.Kind != KindFile {
-		return Node{}, BoundKind
+		return meta{reason: BoundKind}
 	}
 	var dir *dataDir
 	for _, d := range s.data {
@@ -115,32 +147,31 @@ func (s *splitter) meta(l Link) (Node, string) {
 		}
 	}
 	if dir == nil {
-		return Node{}, BoundElsewhere
+		return meta{reason: BoundElsewhere}
 	}
 	if s.opt.Edited != nil && s.opt.Edited(l.Source) {
-		return Node{}, BoundEdited
+		return meta{reason: BoundEdited}
 	}
 	var st unix.Stat_t
 	if err := unix.Lstat(l.Source, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return Node{}, BoundKind
+		return meta{reason: BoundKind}
 	}
 	if st.Dev != dir.dev {
-		return Node{}, BoundMount
+		return meta{reason: BoundMount}
 	}
 	if st.Mode&(unix.S_ISUID|unix.S_ISGID) != 0 || hasAttributes(l.Source) {
-		return Node{}, BoundRights
+		return meta{reason: BoundRights}
 	}
 	redirect := strings.TrimPrefix(l.Source, dir.path)
 	for _, d := range s.data {
 		if d != dir && unix.Access(d.path+redirect, unix.F_OK) == nil {
-			return Node{}, BoundAmbiguous
+			return meta{reason: BoundAmbiguous}
 		}
 	}
-	dir.used = true
-	return Node{
+	return meta{dir: dir, node: Node{
 		Path: l.Target, Kind: KindMeta, Mode: st.Mode & 0o7777, UID: int(st.Uid), GID: int(st.Gid), Target: redirect,
 		Size: st.Size, Mtime: st.Mtim, Trusted: s.opt.Trusted, HostID: [2]uint64{st.Dev, st.Ino}, Names: uint64(st.Nlink), // uint32 on arm64
-	}, ""
+	}}
 }
 
 // hasAttributes says whether a file has extended attributes that matter to a program: capabilities, ACLs, users' own.
@@ -169,12 +200,12 @@ const (
 
 // makeMeta makes a file that has its content elsewhere: its size is that of the content, and none of it is there.
 func makeMeta(at *os.File, name string, n Node, chown bool) (err error) {
-	f, err := createat(at, name)
+	f, err := createat(at, name, n.Mode)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	fd := int(f.Fd())
+	defer func() { err = errors.Join(err, f.finish(name)) }()
+	fd := int(f)
 	if err := unix.Ftruncate(fd, n.Size); err != nil {
 		return pathError("truncate", name, err)
 	}
@@ -188,11 +219,11 @@ func makeMeta(at *os.File, name string, n Node, chown bool) (err error) {
 		}
 	}
 	if chown && (n.UID != 0 || n.GID != 0) {
-		if err := f.Chown(n.UID, n.GID); err != nil {
+		if err := f.chown(name, n.UID, n.GID); err != nil {
 			return err
 		}
 	}
-	if err := fchmod(f, n.Mode); err != nil {
+	if err := f.chmod(name, n.Mode); err != nil {
 		return err
 	}
 	times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, n.Mtime}

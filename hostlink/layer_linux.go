@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // XattrImage is what an [Image] may offer besides: [WriteLayer] then keeps the
@@ -44,7 +42,7 @@ func WriteLayer(dir string, nodes []Node, img Image) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, root.Close()) }()
-	w := &layerWriter{root: root, img: img, chown: os.Geteuid() == 0, made: make(map[string]Kind), first: make(map[[2]uint64]string)}
+	w := &layerWriter{root: root, img: img, chown: os.Geteuid() == 0, made: make(map[string]Kind), holds: make(map[string][]Node), first: make(map[[2]uint64]string)}
 	defer w.close()
 
 	sorted := make([]Node, len(nodes))
@@ -64,9 +62,12 @@ func WriteLayer(dir string, nodes []Node, img Image) (err error) {
 	}
 	w.dirs = append(w.dirs, attrs)
 	for _, n := range sorted {
-		if err := w.write(n); err != nil {
+		if err := w.add(n); err != nil {
 			return fmt.Errorf("write layer entry %q: %w", n.Path, err)
 		}
+	}
+	if err := w.fill(); err != nil {
+		return err
 	}
 	return w.finishDirs()
 }
@@ -87,7 +88,9 @@ type layerWriter struct {
 	chown bool
 	made  map[string]Kind
 	dirs  []dirAttrs           // parents first
+	holds map[string][]Node    // by directory: what is to be made there, directories excepted
 	first map[[2]uint64]string // of a host file with several names: the first
+	again []Node               // further names
 
 	atPath string // the directory that at is open on
 	at     *os.File
@@ -99,7 +102,8 @@ func (w *layerWriter) close() {
 	}
 }
 
-func (w *layerWriter) write(n Node) error {
+// add makes a directory, and those above; anything else it puts down for fill.
+func (w *layerWriter) add(n Node) error {
 	if kind, ok := w.made[n.Path]; ok {
 		if kind == KindDir && n.Kind == KindDir {
 			return nil
@@ -107,7 +111,10 @@ func (w *layerWriter) write(n Node) error {
 		return fmt.Errorf("is there already as a %s", kind)
 	}
 	for _, dir := range parents(n.Path) {
-		if _, ok := w.made[dir]; ok {
+		if kind, ok := w.made[dir]; ok {
+			if kind != KindDir {
+				return fmt.Errorf("parent %q is there already as a %s", "/"+dir, kind)
+			}
 			continue
 		}
 		attrs, err := w.imageDir(dir)
@@ -121,18 +128,17 @@ func (w *layerWriter) write(n Node) error {
 	if n.Kind == KindDir {
 		return w.mkdir(dirAttrs{path: n.Path, mode: n.Mode, uid: n.UID, gid: n.GID})
 	}
-	at, err := w.open(parent(n.Path))
-	if err != nil {
-		return err
-	}
 	w.made[n.Path] = n.Kind
 	if n.Kind == KindMeta && n.Names > 1 {
-		if first, ok := w.first[n.HostID]; ok {
-			return linkat(w.root, first, at, base(n.Path))
+		if _, ok := w.first[n.HostID]; ok {
+			w.again = append(w.again, n)
+			return nil
 		}
 		w.first[n.HostID] = n.Path
 	}
-	return makeNode(at, base(n.Path), n, w.chown)
+	dir := parent(n.Path)
+	w.holds[dir] = append(w.holds[dir], n)
+	return nil
 }
 
 // imageDir describes a directory as the image has it. A symlink there means
@@ -226,46 +232,4 @@ func (w *layerWriter) finishDir(attrs dirAttrs) (err error) {
 		return nil
 	}
 	return setMtime(d, attrs.mtime)
-}
-
-// makeNode makes anything but a directory.
-func makeNode(at *os.File, name string, n Node, chown bool) error {
-	switch n.Kind {
-	case KindWhiteout:
-		// Since kernel 5.8 anybody may make this one device.
-		return mknodat(at, name, unix.S_IFCHR, 0)
-	case KindSymlink:
-		if err := symlinkat(n.Target, at, name); err != nil {
-			return err
-		}
-		if chown {
-			if err := lchownat(at, name, n.UID, n.GID); err != nil {
-				return err
-			}
-		}
-		if n.Mtime == (unix.Timespec{}) {
-			return nil
-		}
-		times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, n.Mtime}
-		return pathError("utimes", name, unix.UtimesNanoAt(int(at.Fd()), name, times, unix.AT_SYMLINK_NOFOLLOW))
-	case KindFile:
-		return makeFile(at, name, n, chown)
-	case KindMeta:
-		return makeMeta(at, name, n, chown)
-	}
-	return fmt.Errorf("a %s can't be part of a layer", n.Kind)
-}
-
-func makeFile(at *os.File, name string, n Node, chown bool) (err error) {
-	f, err := createat(at, name)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	if chown {
-		if err := f.Chown(n.UID, n.GID); err != nil {
-			return err
-		}
-	}
-	return fchmod(f, n.Mode)
 }

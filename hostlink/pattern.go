@@ -11,18 +11,27 @@ const anyDirs = "**"
 
 // glob is a pattern cut into components; each is matched by path.Match.
 // It is anchored at the root.
-type glob []string
+type glob []component
+
+type component struct {
+	text  string
+	plain bool // matches itself alone
+}
+
+// magic are the characters that path.Match does not take as they are.
+const magic = `*?[\`
 
 func parseGlob(pattern string) (glob, error) {
 	clean, reason := normalise(pattern)
 	if reason != "" {
 		return nil, &PatternError{Pattern: pattern, Reason: reason}
 	}
-	g := glob(strings.Split(clean, "/"))
-	for _, name := range g {
+	var g glob
+	for name := range strings.SplitSeq(clean, "/") {
 		if _, err := path.Match(name, ""); err != nil {
 			return nil, &PatternError{Pattern: pattern, Reason: err.Error()}
 		}
+		g = append(g, component{name, !strings.ContainsAny(name, magic)})
 	}
 	return g, nil
 }
@@ -34,10 +43,10 @@ func (g glob) match(names []string) bool {
 	star, resume := -1, 0
 	for n < len(names) {
 		switch {
-		case p < len(g) && g[p] == anyDirs:
+		case p < len(g) && g[p].text == anyDirs:
 			star, resume = p, n
 			p++
-		case p < len(g) && nameMatches(g[p], names[n]):
+		case p < len(g) && g[p].matches(names[n]):
 			p++
 			n++
 		case star >= 0:
@@ -47,14 +56,17 @@ func (g glob) match(names []string) bool {
 			return false
 		}
 	}
-	for p < len(g) && g[p] == anyDirs {
+	for p < len(g) && g[p].text == anyDirs {
 		p++
 	}
 	return p == len(g)
 }
 
-func nameMatches(pattern, name string) bool {
-	ok, err := path.Match(pattern, name)
+func (c component) matches(name string) bool {
+	if c.plain {
+		return c.text == name
+	}
+	ok, err := path.Match(c.text, name)
 	return ok && err == nil
 }
 
@@ -78,14 +90,14 @@ func (s *ruleset) add(pattern, reason string) error {
 		return err
 	}
 	r := rule{pattern: pattern, glob: g, reason: reason}
-	if strings.ContainsAny(g[0], `*?[\`) {
+	if !g[0].plain {
 		s.rest = append(s.rest, r)
 		return nil
 	}
 	if s.byFirst == nil {
 		s.byFirst = make(map[string][]rule)
 	}
-	s.byFirst[g[0]] = append(s.byFirst[g[0]], r)
+	s.byFirst[g[0].text] = append(s.byFirst[g[0].text], r)
 	return nil
 }
 

@@ -70,6 +70,7 @@ type HostFile struct {
 type Request struct {
 	Sources  []Source
 	HostRoot string   // empty: "/"
+	Host     *Host    // what was seen of HostRoot for this plan already; nil: nothing
 	Image    Image    // base, layers and delta, without the flake's own layer
 	Provided []string // paths that the launcher fills in itself, with what is below them
 	Keep     []string // patterns: link these although they are noise or match Drop
@@ -88,10 +89,10 @@ type Plan struct {
 	Skipped  []Skip
 	Replaced []Replaced
 	Dangling []Dangling
-	// Watch holds the host's directories whose mtime the result depends on.
-	// Content and mode of a linked file are the host's own at any time and
-	// need no watching.
-	Watch []string
+	// Watch holds the host's directories whose mtime the result depends on, as
+	// they were at Host's first look. Content and mode of a linked file are the
+	// host's own at any time and need no watching.
+	Watch []Watched
 }
 
 // Count returns how many entries were left out for a cause.

@@ -26,7 +26,7 @@ func Resolve(req Request) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	host, err := newHostTree(req.HostRoot)
+	host, err := req.host()
 	if err != nil {
 		return nil, fmt.Errorf("open host root: %w", err)
 	}
@@ -59,7 +59,7 @@ type origin struct {
 
 type builder struct {
 	rules   *rules
-	host    *hostTree
+	host    *Host
 	picture *picture
 	plan    *Plan
 	taken   map[string]origin // by canonical target
@@ -110,9 +110,11 @@ func (b *builder) add(o origin) {
 		b.skip(o, CauseUnreadable, "image: "+err.Error())
 		return
 	}
-	if v := b.rules.judge(o.path, src.path, dst.path); !v.passes() {
-		b.skip(o, v.cause, v.reason)
-		return
+	if src.path != o.path || dst.path != o.path {
+		if v := b.rules.judge(o.path, src.path, dst.path); !v.passes() {
+			b.skip(o, v.cause, v.reason)
+			return
+		}
 	}
 	if reason := b.refused(o, src, dst); reason != "" {
 		b.skip(o, CausePolicy, reason)
@@ -310,8 +312,8 @@ func (b *builder) finish() *Plan {
 	slices.SortFunc(p.Links, func(x, y Link) int { return cmp.Compare(x.Target, y.Target) })
 	slices.SortFunc(p.Nodes, func(x, y Node) int { return cmp.Compare(x.Path, y.Path) })
 	for dir := range b.watch {
-		p.Watch = append(p.Watch, b.host.abs(dir))
+		p.Watch = append(p.Watch, b.host.watched(dir))
 	}
-	slices.Sort(p.Watch)
+	slices.SortFunc(p.Watch, func(x, y Watched) int { return cmp.Compare(x.Path, y.Path) })
 	return p
 }

@@ -359,7 +359,11 @@ func TestResolveWatch(t *testing.T) {
 		host + "/srv",         //
 		host + "/usr/lib/sub", // the real directory, not lib/sub
 	}
-	if diff := cmp.Diff(want, plan.Watch); diff != "" {
+	var got []string
+	for _, w := range plan.Watch {
+		got = append(got, w.Path)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("watch (-want +got):\n%s", diff)
 	}
 }
@@ -387,9 +391,9 @@ func TestResolveHostRoot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, dir := range plan.Watch {
-		if !strings.HasPrefix(dir, "/") || strings.HasPrefix(dir, "//") {
-			t.Errorf("watched directory %q", dir)
+	for _, w := range plan.Watch {
+		if !strings.HasPrefix(w.Path, "/") || strings.HasPrefix(w.Path, "//") {
+			t.Errorf("watched directory %q", w.Path)
 		}
 	}
 }

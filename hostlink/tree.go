@@ -3,8 +3,6 @@ package hostlink
 import (
 	"errors"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -65,7 +63,7 @@ type tree interface {
 }
 
 var (
-	_ tree = (*hostTree)(nil)
+	_ tree = (*Host)(nil)
 	_ tree = (*picture)(nil)
 )
 
@@ -160,65 +158,6 @@ func join(dir, name string) string {
 func missing(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 }
-
-// hostTree is the host, or a directory that stands for one.
-type hostTree struct {
-	root string          // absolute, free of symlinks
-	dirs map[string]stat // manifests name many files of few directories
-}
-
-func newHostTree(root string) (*hostTree, error) {
-	if root == "" {
-		root = "/"
-	}
-	abs, err := filepath.Abs(root)
-	if err != nil {
-		return nil, err
-	}
-	abs, err = filepath.EvalSymlinks(abs)
-	if err != nil {
-		return nil, err
-	}
-	return &hostTree{root: abs, dirs: make(map[string]stat)}, nil
-}
-
-func (h *hostTree) abs(path string) string {
-	if h.root == "/" {
-		return "/" + path
-	}
-	return strings.TrimSuffix(h.root+"/"+path, "/")
-}
-
-func (h *hostTree) lstat(path string) (stat, error) {
-	if st, ok := h.dirs[path]; ok {
-		return st, nil
-	}
-	fi, err := os.Lstat(h.abs(path))
-	if err != nil {
-		if missing(err) {
-			return stat{}, nil
-		}
-		return stat{}, err
-	}
-	st := statOf(fi)
-	if st.kind == KindDir {
-		h.dirs[path] = st
-	}
-	return st, nil
-}
-
-// public says whether every user of the host can read what lies there; of symlinks and directories, whether he can
-// reach it. Access control lists don't count.
-func (h *hostTree) public(p place) bool {
-	for _, dir := range parents(p.path) {
-		if st, err := h.lstat(dir); err != nil || st.mode&0o001 == 0 {
-			return false
-		}
-	}
-	return p.st.kind == KindSymlink || p.st.kind == KindDir || p.st.mode&0o004 != 0
-}
-
-func (h *hostTree) readlink(path string) (string, error) { return os.Readlink(h.abs(path)) }
 
 // picture is the app's root as it will look: the image with the links and nodes
 // planned so far.

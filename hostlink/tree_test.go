@@ -130,7 +130,7 @@ func TestWalk(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			for _, tr := range []tree{&hostTree{root: root, dirs: map[string]stat{}}, newPicture(dirImage{t, root})} {
+			for _, tr := range []tree{openedHost(t, root), newPicture(dirImage{t, root})} {
 				got, err := walk(tr, c.path, c.follow)
 				if !errors.Is(err, c.err) {
 					t.Fatalf("%T: error %v, want %v", tr, err, c.err)
@@ -144,4 +144,13 @@ func TestWalk(t *testing.T) {
 			}
 		})
 	}
+}
+
+func openedHost(t *testing.T, root string) *Host {
+	t.Helper()
+	h, err := OpenHost(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
 }

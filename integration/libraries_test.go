@@ -88,3 +88,34 @@ func testRealHostSystemZypper(t *testing.T, by fixture.Caller) {
 	s.MustCtl("load", s.Share(base.Archive))
 	zypperRuns(t, s, "bookworm")
 }
+
+// A program that an image asks for, without what it needs: that is said by name, and the remedy that is named helps.
+func TestRemovedProgramLacksLibraries(t *testing.T) {
+	fixture.Each(t, testRemovedProgramLacksLibraries)
+}
+
+func testRemovedProgramLacksLibraries(t *testing.T, by fixture.Caller) {
+	tool := fixture.RequireProgram(t, "zypper")
+	s := started(t, by)
+	s.Load(fixture.Delta(t, "lacking", "file removed data="+quote(tool[1:]+"\n")))
+	args := []string{"lacking", "--base", "probe", "--target", tool}
+	res := s.Register("zypper", args[0], args[1:]...)
+	for _, want := range []string{"warning", tool + " needs lib", "only the host satisfies", "(/usr/lib", "--host-package"} {
+		if !strings.Contains(res.Stderr, want) {
+			t.Errorf("no %q in %v", want, res)
+		}
+	}
+	if res := s.App("zypper", "--version"); res.Code == 0 {
+		t.Errorf("it starts without: %v", res)
+	}
+	if res := s.MustCtl("explain", "--all", "zypper"); !strings.Contains(res.Stdout, "missing: "+tool+" needs libzypp.so") {
+		t.Errorf("%v", res)
+	}
+	res = s.Register("zypper", args[0], append(args[1:], "--host-package", "zypper", "--profile", "isolated", "--force")...)
+	if strings.Contains(res.Stderr, "warning") {
+		t.Errorf("%v", res)
+	}
+	if res := s.MustApp("zypper", "--version"); res.Stdout != hostSays(t, "zypper", "--version") {
+		t.Errorf("%v", res)
+	}
+}

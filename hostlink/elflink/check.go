@@ -94,10 +94,17 @@ func (c *checker) read() error {
 // readSpot is readObject without a look at the tree's memory, which is the walker's.
 func readSpot(t *appTree, at spot) *object {
 	if at.source != "" {
-		return readObject(&hostTree{root: "/"}, at.source)
+		return readObject(hostOnly{}, at.source)
 	}
 	return readObject(imageOnly{t.img}, at.path)
 }
+
+// hostOnly opens files of the host by their absolute paths.
+type hostOnly struct{}
+
+func (hostOnly) entry(string) entry { return entry{} }
+
+func (hostOnly) open(path string) (*os.File, error) { return os.Open(path) }
 
 // imageOnly are the images as they are.
 type imageOnly struct{ Image }

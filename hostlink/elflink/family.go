@@ -47,7 +47,7 @@ func (l *linker) oneFamily(ld *loader) (again bool) {
 		} else if l.hostObject(&p) == nil {
 			continue // what the images' C library had and the host's has not is of no use to host files
 		}
-		again = l.fix(p) || again
+		again = l.answer(p) || again
 	}
 	return again
 }

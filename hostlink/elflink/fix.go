@@ -48,7 +48,11 @@ func (l *linker) fix(p problem) bool {
 }
 
 func (l *linker) miss(p *problem, reason string) bool {
-	m := Missing{Need: p.need(), Reason: reason}
+	return l.missed(p, Missing{Reason: reason})
+}
+
+func (l *linker) missed(p *problem, m Missing) bool {
+	m.Need = p.need()
 	if p.has != nil {
 		m.Has = p.has.path
 	}

@@ -17,6 +17,8 @@ type Request struct {
 	// Image are base, layers and delta, without the flake's own layer.
 	Image    Image
 	HostRoot string // empty: "/"
+	// Host is what was seen of HostRoot for this plan already. Nil: nothing.
+	Host *hostlink.Host
 	// Linked is what is laid over the images already; it is not changed.
 	Linked *hostlink.Plan
 	// Files are those of Linked to look at, by their places in the app's root. Nil: all.
@@ -79,6 +81,7 @@ type linker struct {
 	appTree   *appTree
 	hostTree  *hostTree
 
+	answer  func(problem) (again bool) // to what is missing
 	roots   []string
 	fresh   []hostlink.Entry // not laid yet
 	taken   map[string]bool  // paths of entries
@@ -92,7 +95,7 @@ type linker struct {
 }
 
 func newLinker(req Request) (*linker, error) {
-	host, err := newHostTree(req.HostRoot)
+	host, err := newHostTree(req.Host, req.HostRoot)
 	if err != nil {
 		return nil, fmt.Errorf("open host root: %w", err)
 	}
@@ -105,6 +108,7 @@ func newLinker(req Request) (*linker, error) {
 		taken: make(map[string]bool), skipped: make(map[string]string), nodes: make(map[string]hostlink.Node), shebangs: make(map[string]script),
 	}
 	l.host.conf = true
+	l.answer = l.fix
 	if req.Linked != nil {
 		app.lay(req.Linked.Links, req.Linked.Nodes)
 	}
@@ -128,7 +132,7 @@ func (l *linker) limit() error {
 func (l *linker) lay() error {
 	src := hostlink.Source{Origin: SourceOrigin, Kind: hostlink.SourceLibrary, Manifest: hostlink.Manifest{Entries: l.fresh}}
 	plan, err := hostlink.Resolve(hostlink.Request{
-		Sources: []hostlink.Source{src}, HostRoot: l.req.HostRoot, Image: l.appTree,
+		Sources: []hostlink.Source{src}, HostRoot: l.req.HostRoot, Host: l.hostTree.host, Image: l.appTree,
 		Provided: l.req.Provided, Keep: l.req.Keep, Drop: l.req.Drop,
 	})
 	if err != nil {
@@ -201,7 +205,7 @@ func (l *linker) process(f *found, loaders map[*loader]bool, loaded map[string]b
 		}
 	}
 	for _, problem := range p.problems {
-		again = l.fix(problem) || again
+		again = l.answer(problem) || again
 	}
 	return again
 }

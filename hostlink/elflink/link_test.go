@@ -273,15 +273,20 @@ func TestLost(t *testing.T) {
 	}
 }
 
-func TestWarning(t *testing.T) {
+func TestWarnings(t *testing.T) {
 	var r Report
-	if r.Warning() != "" {
-		t.Errorf("%q", r.Warning())
+	if got := r.Warnings(); len(got) > 0 {
+		t.Errorf("%q", got)
 	}
 	for _, name := range []string{"a.so", "b.so", "c.so", "d.so"} {
 		r.Missing = append(r.Missing, Missing{Need: Need{File: "/x", Kind: NeedLibrary, Name: name}})
 	}
-	if got, want := r.Warning(), "4 needs of host files that neither images nor host satisfy: /x needs a.so; /x needs b.so; /x needs c.so; 1 more"; got != want {
-		t.Errorf("%q", got)
+	r.Missing = append(r.Missing, Missing{Need: Need{File: "/x", Kind: NeedLibrary, Name: "e.so"}, Host: "/usr/lib/e.so"})
+	want := []string{
+		"4 needs of host files that neither images nor host satisfy: /x needs a.so; /x needs b.so; /x needs c.so; 1 more",
+		"1 need of host files that only the host satisfies, and no list asks for: /x needs e.so (/usr/lib/e.so): --host-package with the package of such a file brings what it needs",
+	}
+	if diff := cmp.Diff(want, r.Warnings()); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -80,7 +80,7 @@ func hostSide(t *testing.T) *side {
 	if _, err := os.Stat("/etc/ld.so.cache"); err != nil {
 		t.Skip("no ld.so.cache on this machine")
 	}
-	h, err := newHostTree("/")
+	h, err := newHostTree(nil, "/")
 	if err != nil {
 		t.Fatal(err)
 	}

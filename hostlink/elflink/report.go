@@ -2,6 +2,7 @@ package elflink
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -67,11 +68,13 @@ func (t Taken) String() string {
 	return s
 }
 
-// Missing is a need that nobody satisfies.
+// Missing is a need that nothing in the app's root satisfies.
 type Missing struct {
 	Need
 	// Has is what lies in the app's root but is not enough, or not where the loader looks.
-	Has    string `json:"has,omitempty"`
+	Has string `json:"has,omitempty"`
+	// Host is the host's file that would satisfy it, and is not linked: see [Lacks].
+	Host   string `json:"host,omitempty"`
 	Reason string `json:"reason"`
 }
 
@@ -84,22 +87,39 @@ type Report struct {
 	Missing []Missing `json:"missing,omitempty"`
 }
 
-// Warning is one line about what nobody has, with a few names; "" if there is nothing.
-func (r *Report) Warning() string {
+// Warnings are lines about what is missing, each with a few names: what nobody has, and what only the host has.
+func (r *Report) Warnings() []string {
+	var nobody, host []string
+	for _, m := range r.Missing {
+		if m.Host == "" {
+			nobody = append(nobody, m.Need.String())
+			continue
+		}
+		host = append(host, fmt.Sprintf("%v (%s)", m.Need, m.Host))
+	}
+	var out []string
+	if len(nobody) > 0 {
+		out = append(out, fmt.Sprintf("%s of host files that neither images nor host satisfy: %s", needs(len(nobody)), few(nobody)))
+	}
+	if len(host) > 0 {
+		out = append(out, fmt.Sprintf("%s of host files that only the host satisfies, and no list asks for: %s: --host-package with the package of such a file brings what it needs",
+			needs(len(host)), few(host)))
+	}
+	return out
+}
+
+func needs(n int) string {
+	if n == 1 {
+		return "1 need"
+	}
+	return fmt.Sprintf("%d needs", n)
+}
+
+// few are the first of a list, and how many more there are.
+func few(list []string) string {
 	const shown = 3
-	if len(r.Missing) == 0 {
-		return ""
+	if more := len(list) - shown; more > 0 {
+		list = append(slices.Clone(list[:shown]), fmt.Sprintf("%d more", more))
 	}
-	var parts []string
-	for _, m := range r.Missing[:min(shown, len(r.Missing))] {
-		parts = append(parts, m.Need.String())
-	}
-	if more := len(r.Missing) - shown; more > 0 {
-		parts = append(parts, fmt.Sprintf("%d more", more))
-	}
-	noun := "needs"
-	if len(r.Missing) == 1 {
-		noun = "need"
-	}
-	return fmt.Sprintf("%d %s of host files that neither images nor host satisfy: %s", len(r.Missing), noun, strings.Join(parts, "; "))
+	return strings.Join(list, "; ")
 }

@@ -121,7 +121,7 @@ func (l *linker) scriptUses(p problem, places []string) bool {
 			return false
 		}
 	}
-	return l.fix(p)
+	return l.answer(p)
 }
 
 func isProgram(at spot) bool { return at.kind == hostlink.KindFile && at.mode&0o111 != 0 }

@@ -135,37 +135,31 @@ func entryOf(fi fs.FileInfo) entry {
 type hostTree struct {
 	looks
 
-	root string // absolute, free of symlinks
+	host *hostlink.Host
 }
 
-func newHostTree(root string) (*hostTree, error) {
-	if root == "" {
-		root = "/"
+// newHostTree is the host that was seen already, or else the one at root.
+func newHostTree(host *hostlink.Host, root string) (_ *hostTree, err error) {
+	if host == nil {
+		host, err = hostlink.OpenHost(root)
 	}
-	abs, err := filepath.Abs(root)
-	if err == nil {
-		abs, err = filepath.EvalSymlinks(abs)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return &hostTree{root: abs}, nil
+	return &hostTree{host: host}, err
 }
 
 // source is the absolute path of a file of the host.
-func (h *hostTree) source(path string) string { return filepath.Join(h.root, path) }
+func (h *hostTree) source(path string) string { return filepath.Join(h.host.Root(), path) }
 
 // below is the reverse of source; a path elsewhere stays as it is.
 func (h *hostTree) below(source string) string {
-	if h.root == "/" {
+	if h.host.Root() == "/" {
 		return source
 	}
-	return strings.TrimPrefix(source, h.root)
+	return strings.TrimPrefix(source, h.host.Root())
 }
 
 func (h *hostTree) entry(path string) entry {
 	return h.at(path, func() entry {
-		fi, err := os.Lstat(h.source(path))
+		fi, err := h.host.Lstat(path)
 		if err != nil {
 			return entry{}
 		}

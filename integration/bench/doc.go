@@ -2,8 +2,8 @@
 //
 //	go run ./integration/bench [-rounds N] [-pulls N] [-only REGEXP] [-json FILE] [-results DIR] [-bin DIR]
 //
-// The scenarios: start (as root), user and range (as ordinary users), hosts (files of the host in the app's root), pipe
-// (throughput), kept (instances), phases (of a start, by its own trace), parallel (many starts at once), memory, pull.
+// The scenarios: start (as root), user and range (as ordinary users), hosts (files of the host in the app's root), compile
+// (the launch plan anew), pipe (throughput), kept (instances), phases (of a start, by its own trace), parallel (many starts at once), memory, pull.
 //
 // Within a scenario the subjects take turns, one run each a round and in another order each round, so that whatever else
 // the machine does hits them alike; what takes long takes part in the first rounds only. Medians and 90th percentiles are

@@ -87,6 +87,8 @@ func (r *result) figure(g goal) (float64, bool) {
 		return of.peak(), true
 	case g.kind == medianAlone:
 		return of.at(0.5), true
+	case g.kind == medianTime:
+		return time.Duration(of.at(0.5)).Seconds(), true
 	case g.kind == failures:
 		n, _ := of.failed()
 		return float64(n), true

@@ -34,6 +34,8 @@ func TestGoals(t *testing.T) {
 		"too high a peak":       {peakOf("fast", 1.9), "missed"},
 		"amount":                {medianOf("large", 3), "reached"},
 		"too large":             {medianOf("large", 2.9), "missed"},
+		"soon enough":           {within("slow", 10), "reached"},
+		"too late":              {within("slow", 9), "missed"},
 		"all starts succeed":    {noneFails("fast"), "reached"},
 		"a start fails":         {noneFails("shaky"), "missed"},
 		"nobody of such a name": {ratio("who", "fast", 1), "not known"},

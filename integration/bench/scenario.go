@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os/exec"
+	"time"
 )
 
 // scenario is one table of the report.
@@ -62,6 +63,7 @@ type kind int
 const (
 	ratioOfMedians kind = iota // of `of` to `against`
 	medianAlone                // of `of`, in MiB
+	medianTime                 // of `of`, in seconds
 	peakMemory                 // of `of`, in MiB
 	failures                   // of `of`, in all rounds
 )
@@ -85,6 +87,11 @@ func peakOf(of string, mib float64) goal { return goal{kind: peakMemory, of: of,
 
 // medianOf wants the median of one to be at most that.
 func medianOf(of string, mib float64) goal { return goal{kind: medianAlone, of: of, limit: mib} }
+
+// within wants the median of one to be at most that.
+func within(of string, limit time.Duration) goal {
+	return goal{kind: medianTime, of: of, limit: limit.Seconds()}
+}
 
 // noneFails wants no start of one to fail.
 func noneFails(of string) goal { return goal{kind: failures, of: of} }
@@ -113,6 +120,8 @@ func (g goal) pretty(figure float64) string {
 		return fmt.Sprintf("%.0f", figure)
 	case ratioOfMedians:
 		return fmt.Sprintf("%.3f ×", figure)
+	case medianTime:
+		return fmt.Sprintf("%.3f s", figure)
 	}
 	return fmt.Sprintf("%.2f MiB", figure)
 }

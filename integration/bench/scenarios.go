@@ -17,6 +17,7 @@ func scenarios(rounds, pulls int) []scenario {
 		userStart(rounds),
 		rangeStart(rounds),
 		hostFiles(rounds),
+		compiling(rounds),
 		keptScenario(rounds),
 		phases(rounds),
 		parallel(rounds),

@@ -29,7 +29,7 @@ type Real struct {
 	Archive string // docker-archive
 }
 
-// OpenReal returns a real image (bookworm, basepython, aws) and builds it if the cache has none,
+// OpenReal returns a real image (bookworm, basepython, aws, bullseye) and builds it if the cache has none,
 // which takes up to minutes. The error is an [UnavailableError] where this machine cannot build it.
 func OpenReal(module, name string) (*Real, error) {
 	cmd := exec.Command(filepath.Join(module, "integration", "images", "build.sh"), name)

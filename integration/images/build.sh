@@ -1,12 +1,12 @@
 #!/bin/sh
 # Builds the real images of the test suite once and keeps them outside the repository.
 #
-#   build.sh NAME...     NAME: bookworm basepython aws
+#   build.sh NAME...     NAME: bookworm basepython aws bullseye
 #
 # Prints one line `NAME<TAB>DIRECTORY` for each on stdout; progress goes to stderr. In DIRECTORY:
 #   NAME.tar        docker-archive, layers uncompressed, as KIWI writes them
 #   layers/*.tar    the same layers, bottom first by name
-#   rootfs/         (bookworm only) the plain tree
+#   rootfs/         (bookworm, bullseye) the plain tree
 #   facts           how it was made and how long it took
 #
 # A directory is named by the hash of its recipe, of lib.sh and of what it is built on; it is made
@@ -18,7 +18,6 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 module=$(cd "$here/../.." && pwd)
 cache=${FLAKE_TEST_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/flake-launcher/images}
-suite=bookworm
 format=1 # of what a directory holds; raised when this file or mkimage changes that
 . "$here/mirror.sh"
 
@@ -27,10 +26,17 @@ unavailable() { say "cannot build: $*"; exit 3; }
 
 parent_of() {
 	case $1 in
-	bookworm) ;;
+	bookworm | bullseye) ;;
 	basepython) echo bookworm ;;
 	aws) echo basepython ;;
-	*) say "unknown image '$1' (known: bookworm basepython aws)"; exit 2 ;;
+	*) say "unknown image '$1' (known: bookworm basepython aws bullseye)"; exit 2 ;;
+	esac
+}
+
+suite_of() {
+	case $1 in
+	bullseye) echo bullseye ;;
+	*) echo bookworm ;;
 	esac
 }
 
@@ -44,25 +50,27 @@ key_of() {
 
 dir_of() { echo "$cache/$1-$(key_of "$1")"; }
 
+# require SUITE
 require() {
 	[ "$(id -u)" = 0 ] || unavailable "needs root (debootstrap, overlay mounts)"
 	for _p in debootstrap unshare mount tar find go; do
 		command -v "$_p" >/dev/null 2>&1 ||
 			unavailable "program '$_p' is missing; install it with integration/hack/deps.sh test"
 	done
-	[ -e "/usr/share/debootstrap/scripts/$suite" ] ||
-		unavailable "this debootstrap does not know $suite"
+	[ -e "/usr/share/debootstrap/scripts/$1" ] ||
+		unavailable "this debootstrap does not know $1"
 }
 
+# check_mirror SUITE
 check_mirror() {
-	MIRROR=$(mirror "$suite")
+	MIRROR=$(mirror "$1")
 	[ -n "$MIRROR" ] || unavailable "no Debian package mirror is configured on this host (set FLAKE_TEST_MIRROR)"
 	export MIRROR
 	_probe=$cache/.probe-$$
 	if ! timeout 60 /usr/lib/apt/apt-helper download-file \
-		"${MIRROR%/}/dists/$suite/InRelease" "$_probe" >/dev/null 2>&1; then
+		"${MIRROR%/}/dists/$1/InRelease" "$_probe" >/dev/null 2>&1; then
 		rm -f "$_probe"
-		unavailable "the host's package mirror does not answer for $suite"
+		unavailable "the host's package mirror does not answer for $1"
 	fi
 	rm -f "$_probe"
 }
@@ -90,15 +98,17 @@ build() {
 		_dir=$(dir_of "$_name")
 		_up=$(parent_of "$_name")
 	fi
-	require
-	[ -n "${MIRROR:-}" ] || check_mirror
+	_suite=$(suite_of "$_name")
+	require "$_suite"
+	[ "${checked:-}" = "$_suite" ] || check_mirror "$_suite"
+	checked=$_suite
 	tool
 	say "building '$_name' (once; kept in the cache)"
 	_start=$(date +%s)
 	_out=$cache/.tmp-$$/$_name
 	mkdir -p "$_out/layers" "$cache/apt/lists/partial" "$cache/apt/archives/partial"
 	# Own mount and pid namespace: whatever a recipe mounts or starts is gone with it.
-	if ! env OUT="$_out" BOOKWORM="$(dir_of bookworm)" BASEPYTHON="$(dir_of basepython)" APT="$cache/apt" SUITE="$suite" \
+	if ! env OUT="$_out" BOOKWORM="$(dir_of bookworm)" BASEPYTHON="$(dir_of basepython)" APT="$cache/apt" SUITE="$_suite" \
 		unshare -m -p -f --kill-child --propagation private \
 		sh -eu -c '. "$1/lib.sh"; . "$1/recipes/$2.sh"' recipe "$here" "$_name" >"$_out/log" 2>&1; then
 		sed "s|$MIRROR|<mirror>|g" "$_out/log" | tail -25 >&2

@@ -34,6 +34,7 @@ func (c explainCmd) Run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
+	cat.Compiler.Needs = true
 	subject, err := s.subject(ctx, cat, c.App)
 	if err != nil {
 		return err

@@ -96,6 +96,7 @@ func (c *registerCmd) Run(ctx context.Context, s *session) error {
 		_, err = s.Out.Write(b)
 		return err
 	}
+	cat.Compiler.Needs = true
 	f := c.flake()
 	if f.Container.HostAppPath, err = filepath.Abs(c.App); err != nil || !filepath.IsAbs(c.App) {
 		return &catalog.PathError{Path: c.App, Reason: "not an absolute path", Fix: "give the full path of the command on the host"}
@@ -125,7 +126,7 @@ func (s *session) registered(f *flake.Flake, res *compile.Result) {
 	if gone := h.MissingPackages(); len(gone) > 0 {
 		fmt.Fprintf(s.Err, "warning: the host lacks packages that were asked for: %s\n", strings.Join(gone, ", "))
 	}
-	if text := h.Libraries.Warning(); text != "" {
+	for _, text := range h.Libraries.Warnings() {
 		fmt.Fprintf(s.Err, "warning: %s\n", text)
 	}
 	if n := h.Count(hostlink.CausePolicy); n > 0 {

@@ -19,7 +19,7 @@ type Explanation struct {
 	Dangling    []Dangling  `json:"dangling"`
 	Replaced    []Replaced  `json:"replaced"`
 	Unreadable  []string    `json:"unreadable"`
-	// Libraries is what files of host packages need, and who has it.
+	// Libraries is what files of the host need, and who has it: of those that images ask for only what is missing.
 	Libraries elflink.Report `json:"libraries"`
 	Shares    Shares         `json:"shares"`
 	// Files are all files of the root; only if asked for.

@@ -132,6 +132,10 @@ func (r *root) at(path string) (entry, error) {
 		return e, err
 	}
 	st, err := r.view.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) && r.mountPoint(path) {
+		p := r.s.Compiled.Plan
+		return entry{mode: fs.ModeDir | 0o755, uid: int(p.UID), gid: int(p.GID), origin: r.launcher(), layer: -1, how: "made at each start, for a mount below it", fixed: true}, nil
+	}
 	if err != nil {
 		return entry{}, err
 	}
@@ -145,6 +149,11 @@ func (r *root) at(path string) (entry, error) {
 		e.text, err = r.view.Readlink(path)
 	}
 	return e, err
+}
+
+// mountPoint says whether something is mounted below a path.
+func (r *root) mountPoint(path string) bool {
+	return slices.ContainsFunc(r.binds, func(b plan.Bind) bool { return within(b.Target, path) })
 }
 
 func (r *root) onHost(path, how string) (entry, error) {

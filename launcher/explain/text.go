@@ -133,7 +133,7 @@ func (e *Explanation) writeLibraries(b *bytes.Buffer, all bool) {
 	if len(l.Used)+len(l.Host)+len(l.Missing) == 0 {
 		return
 	}
-	fmt.Fprintf(b, "\nwhat files of host packages need: %d from the images, %d from the host, %d from nowhere\n", len(l.Used), len(l.Host), len(l.Missing))
+	fmt.Fprintf(b, "\nwhat files of the host need: %d from the images, %d from the host besides, %d missing\n", len(l.Used), len(l.Host), len(l.Missing))
 	limit := examples
 	if all {
 		limit = max(len(l.Host), len(l.Missing))

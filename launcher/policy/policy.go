@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/flake-launcher/flake-launcher/hostlink"
@@ -102,7 +103,11 @@ func (r *Rules) Refuse(f hostlink.HostFile) string {
 	if ok, reason := r.AllowsHostFiles(); !ok {
 		return reason
 	}
-	for _, path := range []string{f.Source, f.Path, f.Target} {
+	names := []string{f.Source, f.Path, f.Target}
+	for i, path := range names {
+		if slices.Contains(names[:i], path) {
+			continue
+		}
 		for _, set := range r.deny {
 			if pattern, hit := set.Match(path); hit {
 				return fmt.Sprintf("denied by the pattern %q: %s", pattern, r.where)

@@ -29,10 +29,8 @@ func (c *Compiler) basics(p *plan.Plan, prof caller.Profile, host *hostFiles, vi
 		if path == machineID && !prof.MachineID {
 			continue
 		}
-		real, dirs := followHost(filepath.Join(c.HostRoot, path))
-		for _, dir := range dirs {
-			host.checks = append(host.checks, plan.NewCheck(dir))
-		}
+		real, checks := followHost(filepath.Join(c.HostRoot, path))
+		host.checks = append(host.checks, checks...)
 		if real == "" {
 			continue
 		}
@@ -57,14 +55,15 @@ func (c *Compiler) basics(p *plan.Plan, prof caller.Profile, host *hostFiles, vi
 }
 
 // followHost follows a file of the host through its symlinks, in its last component, to where it really is, and
-// names the directories on whose content the answer depends. It returns "" for a file that is not there, which may
+// fingerprints the directories on whose content the answer depends, each before it looks into it. It returns "" for a file that is not there, which may
 // change at any time: early at boot a resolv.conf leads nowhere yet.
-func followHost(path string) (real string, dirs []string) {
+func followHost(path string) (real string, dirs []plan.Check) {
 	for range 40 { // as many links as the kernel follows
-		dirs = append(dirs, filepath.Dir(path))
+		above := plan.NewCheck(filepath.Dir(filepath.Dir(path)))
+		dirs = append(dirs, plan.NewCheck(filepath.Dir(path)))
 		st, err := os.Lstat(path)
 		if err != nil {
-			return "", append(dirs, filepath.Dir(filepath.Dir(path)))
+			return "", append(dirs, above)
 		}
 		if st.Mode()&fs.ModeSymlink == 0 {
 			real, err = filepath.EvalSymlinks(path) // directories on the way

@@ -39,6 +39,9 @@ type Compiler struct {
 	Protect []string
 	// Own makes layers of Store that files have their images' owners in, by way of a range of ids. Nil: there is no way.
 	Own func(ctx context.Context, r *plan.Range, layers []string) error
+	// Needs has files of the host that images ask for looked at, too: what they lack goes into the report. It changes
+	// nothing of a plan.
+	Needs bool
 	// Progress is told what takes time. Nil: nobody.
 	Progress func(text string)
 	// Fetch gets an image that is not stored. Nil means: a missing image is an error.

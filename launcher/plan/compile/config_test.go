@@ -1,13 +1,18 @@
 package compile
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sys/unix"
 
+	"github.com/flake-launcher/flake-launcher/hostlink"
 	"github.com/flake-launcher/flake-launcher/launcher/flake"
 	"github.com/flake-launcher/flake-launcher/launcher/plan"
 	"github.com/flake-launcher/flake-launcher/rootfs"
@@ -65,15 +70,16 @@ func TestFollowHost(t *testing.T) {
 	if err := os.Symlink("../run/resolve/stub", link); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{dir + "/etc", dir + "/run/resolve"}
-	if real, dirs := followHost(link); real != "" || !cmp.Equal(dirs, append(want, dir+"/run")) {
-		t.Errorf("dangling: %q, %q", real, dirs)
+	want := []plan.Check{plan.NewCheck(dir + "/etc"), plan.NewCheck(dir + "/run/resolve")}
+	if real, dirs := followHost(link); real != "" || !cmp.Equal(dirs, append(want, plan.NewCheck(dir+"/run"))) {
+		t.Errorf("dangling: %q, %+v", real, dirs)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "run/resolve/stub"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
+	want[1] = plan.NewCheck(dir + "/run/resolve")
 	if real, dirs := followHost(link); real != dir+"/run/resolve/stub" || !cmp.Equal(dirs, want) {
-		t.Errorf("found: %q, %q", real, dirs)
+		t.Errorf("found: %q, %+v", real, dirs)
 	}
 }
 
@@ -98,5 +104,76 @@ func TestCommand(t *testing.T) {
 	}
 	if err := command(&plan.Plan{}, Request{Flake: &flake.Flake{}, AdHoc: true}, stackConfig{}); err != nil {
 		t.Errorf("ad hoc: %v", err)
+	}
+}
+
+// Layers are shared by their nodes' keys: no field of a node may be without consequence.
+func TestNodeKey(t *testing.T) {
+	keys := map[string]string{string(nodeKey(nil, hostlink.Node{})): "nothing"}
+	count := func(field string, n hostlink.Node) {
+		t.Helper()
+		key := string(nodeKey(nil, n))
+		if other := keys[key]; other != "" {
+			t.Errorf("%s gives the key of %s", field, other)
+		}
+		keys[key] = field
+	}
+	for i := range reflect.TypeFor[hostlink.Node]().NumField() {
+		var n hostlink.Node
+		field := reflect.ValueOf(&n).Elem().Field(i)
+		name := reflect.TypeFor[hostlink.Node]().Field(i).Name
+		switch field.Kind() {
+		case reflect.String:
+			field.SetString("x")
+		case reflect.Bool:
+			field.SetBool(true)
+		case reflect.Int, reflect.Int64:
+			field.SetInt(7)
+		case reflect.Uint32, reflect.Uint64:
+			field.SetUint(7)
+		case reflect.Array:
+			for j := range field.Len() {
+				field.Index(j).SetUint(7)
+				count(fmt.Sprint(name, j), n)
+			}
+			continue
+		case reflect.Struct:
+			for j := range field.NumField() {
+				field.Field(j).SetInt(7)
+				count(fmt.Sprint(name, j), n)
+			}
+			continue
+		default:
+			t.Fatalf("%s is of a kind that this test does not know", name)
+		}
+		count(name, n)
+	}
+	// Names are an image's: none may look like another.
+	for _, path := range []string{"/a\xff", "/a\xfe", "/a\ufffd", "/a\"\"b", "/a\n"} {
+		count(path, hostlink.Node{Path: path})
+	}
+}
+
+// A directory that may have changed without a trace is no ground to trust a plan on.
+func TestWatched(t *testing.T) {
+	dir := t.TempDir()
+	now := plan.NewCheck(dir)
+	w := hostlink.Watched{Path: dir, Dev: now.Dev, Ino: now.Ino, Mtime: unix.NsecToTimespec(now.Mtime)}
+	if !watched(w).Holds() {
+		t.Errorf("nothing has changed: %+v", w)
+	}
+	w.Racy = true
+	if watched(w).Holds() {
+		t.Error("a racy look is trusted")
+	}
+	w.Racy = false
+	if err := os.WriteFile(filepath.Join(dir, "x"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(dir, time.Time{}, time.Unix(0, now.Mtime+1)); err != nil {
+		t.Fatal(err)
+	}
+	if watched(w).Holds() {
+		t.Error("a change is not seen")
 	}
 }

@@ -29,11 +29,11 @@ type PackageError struct {
 }
 
 func (e *PackageError) Error() string {
-	what := "package"
+	what, are := "package", "is"
 	if len(e.Missing) > 1 {
-		what = "packages"
+		what, are = "packages", "are"
 	}
-	return fmt.Sprintf("flake %q: %s asks for the host's %s %s, which are not installed (%s)", e.Flake, e.By, what, strings.Join(e.Missing, ", "), e.Database)
+	return fmt.Sprintf("flake %q: %s asks for the host's %s %s, which %s not installed (%s)", e.Flake, e.By, what, strings.Join(e.Missing, ", "), are, e.Database)
 }
 
 // Remedy implements the CLI's second line.

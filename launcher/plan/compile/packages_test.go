@@ -223,6 +223,37 @@ func TestLibrariesOfPackages(t *testing.T) {
 	}
 }
 
+// What files need that an image asks for is told, and left at that.
+func TestNeedsOfListedFiles(t *testing.T) {
+	c := newCompiler(t)
+	c.put(t, "base", app)
+	c.put(t, "app", map[string]string{"removed": "usr/bin/tool\nusr/bin/lost\n"})
+	grow(t, c.HostRoot, map[string]string{"usr/bin/tool": "#!/usr/bin/interp\n", "usr/bin/lost": "#!/no/such\n", "usr/bin/interp": "x"})
+	for needs, want := range map[bool][]string{
+		true: {"/usr/bin/lost needs /no/such ", "/usr/bin/tool needs /usr/bin/interp " + c.HostRoot + "/usr/bin/interp"}, false: nil,
+	} {
+		c.Needs = needs
+		res, err := c.try(t, func(*flake.Flake) {}, "base", "app")
+		must(t, err)
+		var got []string
+		for _, m := range res.Host.Libraries.Missing {
+			got = append(got, m.Need.String()+" "+m.Host)
+		}
+		if !slices.Equal(got, want) || len(linkedFrom(res, hostlink.SourceLibrary)) > 0 {
+			t.Errorf("%v: want %q, got %q", needs, want, got)
+		}
+		if res, err = c.try(t, func(f *flake.Flake) { f.HostFiles.Deps = DepsFiles }, "base", "app"); err != nil || len(res.Host.Libraries.Missing) > 0 {
+			t.Errorf("no more than files: %v, %v", res.Host.Libraries.Missing, err)
+		}
+		// The package's own are seen to, and once.
+		res, err = c.try(t, func(f *flake.Flake) { f.HostSystem = []string{"tool"} }, "base", "app")
+		must(t, err)
+		if got := linkedFrom(res, hostlink.SourceLibrary); !slices.Equal(got, []string{"usr/bin/interp libraries"}) {
+			t.Errorf("%v, as a package: %q", needs, got)
+		}
+	}
+}
+
 // The images' PATH and the flake's say where programs are looked for; one that depends on the caller says nothing.
 func TestSearchPath(t *testing.T) {
 	c := newCompiler(t)

@@ -54,23 +54,49 @@ func (c *Compiler) policy(out *hostFiles) (*policy.Policy, error) {
 
 // resolve looks the sources up on the host, and then what files of packages among them need.
 func (c *Compiler) resolve(out *hostFiles, req Request, images []rootfs.Stored, sources []hostlink.Source, view *rootfs.View) error {
-	ask := hostlink.Request{HostRoot: c.HostRoot, Image: view, Provided: provided(), Keep: req.Keep, Drop: req.Drop, Sources: sources, FollowLinks: req.followLinks()}
+	host, err := hostlink.OpenHost(c.HostRoot)
+	if err != nil {
+		return fmt.Errorf("open host root for %q: %w", req.Name, err)
+	}
+	ask := hostlink.Request{Host: host, Image: view, Provided: provided(), Keep: req.Keep, Drop: req.Drop, Sources: sources, FollowLinks: req.followLinks()}
 	res, err := hostlink.Resolve(ask)
 	if err != nil {
 		return fmt.Errorf("resolve host files of %q: %w", req.Name, err)
 	}
+	out.strict(req, res)
 	if res, err = c.libraries(out, req, images, ask, res, view); err != nil {
 		return err
 	}
 	c.dropOwnLinks(res)
 	out.resolved = res
-	for _, dir := range res.Watch {
-		out.checks = append(out.checks, plan.NewCheck(dir))
+	out.strict(req, res)
+	for _, w := range res.Watch {
+		out.checks = append(out.checks, watched(w))
 	}
 	out.watchPackages()
 	r := &out.report
 	r.Linked, r.Skipped, r.Dangling, r.Replaced, r.Unreadable = res.Linked, res.Skipped, res.Dangling, res.Replaced, unreadable(res.Linked)
 	return nil
+}
+
+// watched is the check of a directory, as it was before anything in it was looked up. Of one that may have changed again
+// without a trace no start takes it to hold: the next compiles anew.
+func watched(w hostlink.Watched) plan.Check {
+	c := plan.Check{Path: w.Path, Dev: w.Dev, Ino: w.Ino, Mtime: w.Mtime.Nano()}
+	if w.Racy {
+		c.Ino = 0 // no directory has it
+	}
+	return c
+}
+
+// strict fingerprints the linked files, if the flake wants that: before anything is made of what they are now.
+func (h *hostFiles) strict(req Request, res *hostlink.Plan) {
+	if req.Flake.HostFiles.Freshness != "strict" {
+		return
+	}
+	for _, l := range res.Links {
+		h.checks = append(h.checks, plan.NewCheck(l.Source))
+	}
 }
 
 // watchPackages has another state of the package database, if it was asked, make the plan stale.

@@ -59,11 +59,6 @@ func (c *Compiler) place(p *plan.Plan, req Request, host *hostFiles, layers []st
 		p.Links = append(p.Links, planLink(l))
 	}
 	host.addNodes(layer)
-	if req.Flake.HostFiles.Freshness == "strict" {
-		for _, l := range host.resolved.Links {
-			host.checks = append(host.checks, plan.NewCheck(l.Source))
-		}
-	}
 	return nil
 }
 
