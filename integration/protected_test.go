@@ -1,9 +1,14 @@
 package integration
 
 import (
+	"bufio"
+	"context"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -78,5 +83,68 @@ func TestRootsAppCannotRegister(t *testing.T) {
 	system.With("HOME="+alice.Home).MustApp("probe", "exit", "0")
 	if entries, err := os.ReadDir(filepath.Join(alice.Home, ".config")); err == nil {
 		t.Errorf("root has made %v", entries)
+	}
+}
+
+// A later call from further up must not uncover what an earlier one had protected, nor mount again what is there.
+func TestKeptCannotRewriteUs(t *testing.T) { fixture.Each(t, testKeptCannotRewriteUs) }
+
+func testKeptCannotRewriteUs(t *testing.T, by fixture.Caller) {
+	s := kept(t, by, "--profile", "project") // the last one counts
+	below := filepath.Dir(s.Registrations)
+	mounts := 0
+	for round := range 2 {
+		for _, dir := range []string{below, filepath.Dir(below), s.Registrations} {
+			res := in(s, dir, s.Link("probe"), "touch", filepath.Join(s.Registrations, "evil.yaml"))
+			if res.Stdout != "EROFS\n" {
+				t.Errorf("in %s: %v", dir, res)
+			}
+			if res := in(s, dir, s.Link("probe"), "rename", below, below+"-moved"); res.Stdout != "EBUSY\n" && res.Stdout != "ENOENT\n" && res.Stdout != "EROFS\n" {
+				t.Errorf("in %s: rename %s: %v", dir, below, res)
+			}
+		}
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", *only(t, s).PID))
+		if err != nil {
+			t.Fatal(err)
+		}
+		now := strings.Count(string(text), "\n")
+		if round > 0 && now != mounts {
+			t.Errorf("%d mounts, %d after the same calls again", mounts, now)
+		}
+		mounts = now
+	}
+}
+
+// What runs in the instance already must not find for a moment what is about to be read-only.
+func TestKeptIsNeverUnprotected(t *testing.T) { fixture.Each(t, testKeptIsNeverUnprotected) }
+
+func testKeptIsNeverUnprotected(t *testing.T, by fixture.Caller) {
+	s := kept(t, by, "--profile", "project")
+	evil := filepath.Join(s.Registrations, "evil.yaml")
+	above := filepath.Dir(filepath.Dir(s.Registrations))
+	for round := range 20 {
+		s := s.With(fmt.Sprintf("FLAKE_INSTANCE=r%d", round))
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		cmd := s.Command(ctx, s.Link("probe"), "insist", evil)
+		cmd.Dir = s.Tmp
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if line, err := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
+			t.Fatalf("%q, %v", line, err)
+		}
+		if res := in(s, above, s.Link("probe"), "touch", evil); res.Stdout != "EROFS\n" {
+			t.Errorf("%v", res)
+		}
+		cancel()
+		_ = cmd.Wait() // killed
+		s.MustCtl("reset", fmt.Sprintf("probe@r%d", round))
+		if _, err := os.Stat(evil); err == nil {
+			t.Fatalf("written in round %d", round)
+		}
 	}
 }

@@ -183,6 +183,12 @@ void hold_main(int fd) __attribute__((noreturn));
 void do_kept(uint32_t op, char *p, char *end);
 int instance_ends(void);
 
+/* grafts.c */
+void add_graft(char *p, char *end);
+int grafts_missing(pid_t pid1);
+void take_grafts(int private); /* private: this mount namespace is a copy */
+void attach_grafts(void);
+
 /* serve.c, attach.c: what goes over their socket. */
 #define PACKET 4096
 #define TIOCGPTPEER_ 0x5441
