@@ -130,6 +130,7 @@ void do_upper(char *p, char *end)
 	p += sizeof(how);
 	path = text(OP_UPPER, &p, end);
 	callers_umask = umask(0); /* modes are meant as they are given */
+	take_hosts(how.hosts);
 	if (how.kind == UPPER_KEPT)
 		how.kind = UPPER_DISK, kept = 1;
 	if (how.kind == UPPER_DISK)
@@ -306,6 +307,15 @@ static int new_overlay(const int32_t *layers, int n, int *fs)
 	return syscall(NR_fsmount, *fs, 1, ATTR_NODEV);
 }
 
+/*
+ * The root lies over the host's, as the tmpfs does that it lies in otherwise: paths from "/" on lead below both. In its
+ * place on disk it would be among what is mounted below the caller's home, and a bind of that within itself.
+ */
+static int lay_over_host(void)
+{
+	return syscall(NR_move_mount, root, "", AT_FDCWD, "/", MOVE_FROM_EMPTY);
+}
+
 /* mount(2) (userxattr: Linux 5.11), whose options have to fit into a page. */
 static void classic_overlay(const int32_t *layers, int n, int err, int fs)
 {
@@ -329,7 +339,7 @@ static void classic_overlay(const int32_t *layers, int n, int err, int fs)
 	if (at >= max || mount("overlay", target, "overlay", MS_NODEV, data) != 0) /* a newer interface's reason says more */
 		die_log(OP_OVERLAY, err == ENOSYS ? errno : err, "mount overlay", NULL, fs);
 	root = openat(base, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (root < 0)
+	if (root < 0 || (how.kind == UPPER_DISK && lay_over_host() != 0))
 		die(OP_OVERLAY, errno);
 }
 
@@ -412,6 +422,11 @@ void do_overlay(char *p, char *end)
 		return;
 	}
 	close(fs);
+	if (how.kind == UPPER_DISK) {
+		if (lay_over_host() != 0)
+			die(OP_OVERLAY, errno);
+		return;
+	}
 	point = openat(base, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (point < 0 || syscall(NR_move_mount, root, "", point, "", MOVE_BOTH_EMPTY) != 0)
 		die(OP_OVERLAY, errno);
@@ -432,7 +447,7 @@ void do_host(char *p, char *end)
 	root = syscall(NR_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | O_CLOEXEC | AT_RECURSIVE_);
 	if (root < 0 || set_attrs(root, ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV, 1) != 0)
 		die_at(OP_HOST, errno, "show the host read-only:", path, NULL);
-	if (syscall(NR_move_mount, root, "", AT_FDCWD, "/", MOVE_FROM_EMPTY) != 0)
+	if (lay_over_host() != 0)
 		die_at(OP_HOST, errno, "show the host read-only:", path, NULL);
 	how.kind = UPPER_DISK; /* no tmpfs lies over the root */
 }
