@@ -51,6 +51,7 @@ var notForEach = map[string]string{
 	"TestRangeOptions":                   "a user with a range",
 	"TestHostFilesOutOfReach":            "nothing is out of root's reach",
 	"TestAppCannotRegister":              "the user alone, over two stores",
+	"TestRootsAppCannotRegister":         "root alone",
 	"TestCurrentDirectoryOverRootsStore": "the user alone, over two stores",
 	"TestInstalledFiles":                 "no command of ours",
 	"TestIncludeOfRootsFlake":            "root and a user",

@@ -272,32 +272,3 @@ func testKeptOnBadDisks(t *testing.T, by fixture.Caller) {
 	}
 	s.MustApp("probe", "exit", "0")
 }
-
-// A later call from further up must not uncover what an earlier one had protected, nor mount again what is there.
-func TestKeptCannotRewriteUs(t *testing.T) { fixture.Each(t, testKeptCannotRewriteUs) }
-
-func testKeptCannotRewriteUs(t *testing.T, by fixture.Caller) {
-	s := kept(t, by, "--profile", "project") // the last one counts
-	below := filepath.Dir(s.Registrations)
-	mounts := 0
-	for round := range 2 {
-		for _, dir := range []string{below, filepath.Dir(below), s.Registrations} {
-			res := in(s, dir, s.Link("probe"), "touch", filepath.Join(s.Registrations, "evil.yaml"))
-			if res.Stdout != "EROFS\n" {
-				t.Errorf("in %s: %v", dir, res)
-			}
-			if res := in(s, dir, s.Link("probe"), "rename", below, below+"-moved"); res.Stdout != "EBUSY\n" && res.Stdout != "ENOENT\n" && res.Stdout != "EROFS\n" {
-				t.Errorf("in %s: rename %s: %v", dir, below, res)
-			}
-		}
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", *only(t, s).PID))
-		if err != nil {
-			t.Fatal(err)
-		}
-		now := strings.Count(string(text), "\n")
-		if round > 0 && now != mounts {
-			t.Errorf("%d mounts, %d after the same calls again", mounts, now)
-		}
-		mounts = now
-	}
-}

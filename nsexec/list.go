@@ -166,7 +166,13 @@ func (d *Direct) root(o *initproc.Ops) {
 		scratch = handle(d.Scratch)
 	}
 	layers := handles(d.Layers)
-	o.Upper(d.Kept.upper(d.Upper), scratch, layers[0].FD, d.Size)
+	hosts := 0
+	for _, b := range d.Binds {
+		if b.Source == "/" && b.Tmpfs == "" {
+			hosts++
+		}
+	}
+	o.Upper(d.Kept.upper(d.Upper), scratch, layers[0].FD, d.Size, hosts)
 	for _, s := range d.Seed {
 		if d.User {
 			s.UID, s.GID = initproc.AsIs, initproc.AsIs

@@ -72,7 +72,7 @@ func (p *Probe) ops(first int) ([]byte, error) {
 		p.Range.op(o)
 	}
 	o.Clone(unix.CLONE_NEWNS|unix.CLONE_NEWPID, unix.MS_SLAVE|unix.MS_REC)
-	o.Upper(initproc.UpperNone, initproc.Handle{FD: -1}, first, 0)
+	o.Upper(initproc.UpperNone, initproc.Handle{FD: -1}, first, 0, 0)
 	at := func(n int, f *os.File) initproc.Handle { return initproc.Handle{FD: first + n, Path: f.Name()} }
 	var data []initproc.Handle
 	for i, d := range p.HostLayer.Data {

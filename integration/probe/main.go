@@ -52,6 +52,7 @@ var commands = map[string]func(args []string) int{
 	"fill":   fill,
 	"crowd":  crowd,
 	"size":   size,
+	"insist": insist,
 }
 
 // main runs the command named by the first argument, or by argv[0] if that names one.

@@ -185,15 +185,16 @@ func (s *session) catalog(store *rootfs.Store) (*catalog.Catalog, error) {
 		Ledger: store.LedgerDir(), Plans: store.PlansDir(),
 		Compiler: &compile.Compiler{
 			Store: store, Images: images, Settings: settings, Defaults: conf.Defaults, Searched: searched, HostRoot: "/", Policy: policy.File, Launcher: link, Caller: s.caller(), Own: s.own(store),
-			Protect:  s.protected(dir),
+			Protect:  s.protected(dir, searched[0]),
 			Progress: s.progress(),
 		},
 	}, nil
 }
 
-// protected are the directories, beside the store, that decide what starts.
-func (s *session) protected(registrations string) []string {
-	out := []string{registrations}
+// protected are the directories, beside the stores, that decide what starts: the one that the caller registers in, the one
+// that is looked at first, and those of the settings.
+func (s *session) protected(registrations, first string) []string {
+	out := []string{registrations, first}
 	for _, file := range plan.SettingsFiles(s.getenv) {
 		out = append(out, filepath.Dir(file))
 	}

@@ -10,18 +10,8 @@
 #include <sched.h>
 #include <stdio.h>
 #include <sys/prctl.h>
-#include <sys/statvfs.h>
 
-#define MAX_GRAFTS 256
 #define MAX_FRESH 64
-
-static struct graft {
-	uint32_t attrs, flags;
-	const char *source, *target;
-	int tree; /* -1: the instance has it */
-	struct stat want;
-	int known, read_only;
-} grafts[MAX_GRAFTS];
 
 static struct fresh {
 	uint32_t mode;
@@ -29,20 +19,7 @@ static struct fresh {
 	size_t size;
 } fresh[MAX_FRESH];
 
-static int n_grafts, n_fresh;
-
-static void add_graft(char *p, char *end)
-{
-	struct graft *g = &grafts[n_grafts];
-
-	if (n_grafts++ >= MAX_GRAFTS)
-		die(OP_GRAFT, E2BIG);
-	g->attrs = number(OP_GRAFT, &p, end);
-	g->flags = number(OP_GRAFT, &p, end);
-	g->source = text(OP_GRAFT, &p, end);
-	g->target = text(OP_GRAFT, &p, end);
-	g->tree = -1;
-}
+static int n_fresh;
 
 static void add_fresh(char *p, char *end)
 {
@@ -54,78 +31,6 @@ static void add_fresh(char *p, char *end)
 	f->target = text(OP_FRESH, &p, end);
 	f->content = p;
 	f->size = end - p;
-}
-
-/* What the instance has to show for a graft to be done; without an answer it is never. */
-static void note_source(struct graft *g)
-{
-	struct statvfs fs;
-
-	g->known = stat(g->source, &g->want) == 0 && statvfs(g->source, &fs) == 0;
-	g->read_only = g->known && ((g->attrs & ATTR_RDONLY) || (fs.f_flag & ST_RDONLY));
-}
-
-static int is_mount_point(int fd)
-{
-	struct { /* statx of linux/stat.h */
-		uint32_t mask, blksize;
-		uint64_t attributes, ids[2], ino, size, blocks, attributes_mask, rest[24];
-	} st;
-
-	return syscall(SYS_statx, fd, "", AT_EMPTY_PATH, 0, &st) == 0 && (st.attributes & st.attributes_mask & ATTR_MOUNT_ROOT);
-}
-
-/*
- * Whether the instance shows the very directory or file at that place, with the rights that are wanted. It has to be a
- * mount of its own: what is seen through one above could be renamed.
- */
-static int shows(int inside, const struct graft *g)
-{
-	int at = g->known ? resolve(inside, relative(g->target), O_PATH, RESOLVE_IN_ROOT) : -1;
-	struct stat have;
-	struct statvfs fs;
-	int same = at >= 0 && fstat(at, &have) == 0 && g->want.st_dev == have.st_dev && g->want.st_ino == have.st_ino &&
-		fstatvfs(at, &fs) == 0 && g->read_only == !!(fs.f_flag & ST_RDONLY) && is_mount_point(at);
-
-	if (at >= 0)
-		close(at);
-	return same;
-}
-
-/*
- * Marks what the instance lacks, by tree 0, with all that comes after it and may be hidden by it. Says whether that is
- * any. Only who may enter the instance can look into it.
- */
-static int missing(pid_t pid1)
-{
-	char path[40];
-	int inside, i, lacks = 0;
-
-	if (n_grafts == 0)
-		return 0;
-	snprintf(path, sizeof(path), "/proc/%d/root", pid1);
-	inside = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	for (i = 0; i < n_grafts; i++) {
-		note_source(&grafts[i]);
-		lacks = lacks || inside < 0 || !shows(inside, &grafts[i]);
-		if (lacks)
-			grafts[i].tree = 0;
-	}
-	close(inside);
-	return lacks;
-}
-
-/* In the host's mount namespace, or for an ordinary user in a copy of it that he may take from. */
-static void take(struct graft *g)
-{
-	if (g->tree < 0)
-		return;
-	g->tree = syscall(NR_open_tree, AT_FDCWD, g->source,
-			  OPEN_TREE_CLONE | O_CLOEXEC | (g->flags & F_RECURSIVE ? AT_RECURSIVE_ : 0));
-	if (g->tree < 0 && errno == ENOENT && (g->flags & F_OPTIONAL))
-		return;
-	if (g->tree < 0 || detach_events(g->tree) != 0 || (g->attrs && set_attrs(g->tree, g->attrs, g->flags & F_RECURSIVE) != 0))
-		die_at(OP_GRAFT, errno, "bind", g->source, g->target);
 }
 
 static int is_same(int fd, const struct fresh *f)
@@ -211,7 +116,7 @@ static void enter_ns(uint32_t namespaces)
 
 static void enter(pid_t pid1, uint32_t namespaces)
 {
-	int i, lacks = missing(pid1);
+	int i, lacks = grafts_missing(pid1);
 	mode_t umask_ = umask(0); /* modes are meant as they are given */
 
 	note_groups();
@@ -223,16 +128,14 @@ static void enter(pid_t pid1, uint32_t namespaces)
 		if (syscall(SYS_unshare, CLONE_NEWNS) != 0)
 			die(OP_JOIN, errno);
 	}
-	for (i = 0; lacks && i < n_grafts; i++)
-		take(&grafts[i]);
+	if (lacks)
+		take_grafts(own_userns == OWN_SINGLE);
 	enter_ns(namespaces);
 	root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
 		die(OP_JOIN, errno);
-	for (i = 0; lacks && i < n_grafts; i++)
-		if (grafts[i].tree >= 0 && !shows(root, &grafts[i]))
-			attach(OP_GRAFT, grafts[i].tree, find_target(OP_GRAFT, grafts[i].target, F_FOLLOW, is_dir(grafts[i].tree)),
-			       grafts[i].source, grafts[i].target);
+	if (lacks)
+		attach_grafts();
 	for (i = 0; i < n_fresh; i++)
 		freshen(&fresh[i]);
 	umask(umask_);

@@ -164,10 +164,25 @@ int is_dir(int fd)
 	return fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+/* The host's root with all that is mounted there, while nothing of ours is. */
+static int hosts[8], n_hosts;
+
+void take_hosts(uint32_t n)
+{
+	for (; n > 0; n--) {
+		if (n_hosts >= (int)(sizeof(hosts) / sizeof(*hosts)))
+			die(OP_BIND, E2BIG);
+		hosts[n_hosts] = syscall(NR_open_tree, AT_FDCWD, "/", OPEN_TREE_CLONE | O_CLOEXEC | AT_RECURSIVE_);
+		if (hosts[n_hosts++] < 0)
+			die_at(OP_BIND, errno, "bind", "/", NULL);
+	}
+}
+
 static void bind(uint32_t op, const char *source, const char *path, uint32_t attrs, int flags)
 {
-	int tree = syscall(NR_open_tree, AT_FDCWD, source,
-			   OPEN_TREE_CLONE | O_CLOEXEC | (flags & F_RECURSIVE ? AT_RECURSIVE_ : 0));
+	int tree = n_hosts > 0 && !strcmp(source, "/") ? hosts[--n_hosts] :
+		syscall(NR_open_tree, AT_FDCWD, source,
+			OPEN_TREE_CLONE | O_CLOEXEC | (flags & F_RECURSIVE ? AT_RECURSIVE_ : 0));
 
 	if (tree < 0 || (attrs && set_attrs(tree, attrs, flags & F_RECURSIVE) != 0))
 		die_at(op, errno, "bind", source, path);

@@ -149,9 +149,9 @@ type Handle struct {
 }
 
 // Upper makes the writable part: in the scratch directory (UpperDisk), like is a descriptor of the directory whose mode
-// and owner the root gets, size that of a tmpfs.
-func (o *Ops) Upper(kind uint32, scratch Handle, like int, size uint64) {
-	o.add(opUpper, []uint32{kind, uint32(scratch.FD), uint32(like), 0,
+// and owner the root gets, size that of a tmpfs, hosts how many operations Bind with the source "/" will follow.
+func (o *Ops) Upper(kind uint32, scratch Handle, like int, size uint64, hosts int) {
+	o.add(opUpper, []uint32{kind, uint32(scratch.FD), uint32(like), uint32(hosts),
 		binary.NativeEndian.Uint32(u64(size)), binary.NativeEndian.Uint32(u64(size)[4:])}, scratch.Path)
 }
 

@@ -116,7 +116,7 @@ struct upper {
 	uint32_t kind;
 	int32_t scratch; /* UPPER_DISK */
 	int32_t like;    /* directory whose mode and owner the root gets */
-	uint32_t unused;
+	uint32_t hosts;  /* how often a later OP_BIND shows all of the host: taken before our mounts are among its */
 	uint64_t size;   /* of the tmpfs, 0: the kernel's default */
 };
 
@@ -217,6 +217,12 @@ void hold_main(int fd) __attribute__((noreturn));
 void do_kept(uint32_t op, char *p, char *end);
 int instance_ends(void);
 
+/* grafts.c */
+void add_graft(char *p, char *end);
+int grafts_missing(pid_t pid1);
+void take_grafts(int private); /* private: this mount namespace is a copy */
+void attach_grafts(void);
+
 /* serve.c, attach.c: what goes over their socket. */
 #define PACKET 4096
 #define TIOCGPTPEER_ 0x5441
@@ -240,6 +246,7 @@ int is_dir(int fd);
 int set_attrs(int fd, uint64_t attrs, int recursive);
 int detach_events(int fd);
 int clone_tree(int dir, const char *path, int recursive);
+void take_hosts(uint32_t n);
 int find_target(uint32_t op, const char *path, int flags, int as_dir);
 void attach(uint32_t op, int tree, int target, const char *a, const char *b);
 void do_upper(char *p, char *end);

@@ -115,6 +115,15 @@ static int new_overlay(const int32_t *layers, int n, int *fs)
 	return syscall(NR_fsmount, *fs, 1, ATTR_NODEV);
 }
 
+/*
+ * The root lies over the host's, as the tmpfs does that it lies in otherwise: paths from "/" on lead below both. In its
+ * place on disk it would be among what is mounted below the caller's home, and a bind of that within itself.
+ */
+static int lay_over_host(void)
+{
+	return syscall(NR_move_mount, root, "", AT_FDCWD, "/", MOVE_FROM_EMPTY);
+}
+
 /* mount(2) (userxattr: Linux 5.11), whose options have to fit into a page. */
 static void classic_overlay(const int32_t *layers, int n, int err, int fs)
 {
@@ -138,7 +147,7 @@ static void classic_overlay(const int32_t *layers, int n, int err, int fs)
 	if (at >= max || mount("overlay", target, "overlay", MS_NODEV, data) != 0) /* a newer interface's reason says more */
 		die_log(OP_OVERLAY, err == ENOSYS ? errno : err, "mount overlay", NULL, fs);
 	root = openat(base, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (root < 0)
+	if (root < 0 || (how.kind == UPPER_DISK && lay_over_host() != 0))
 		die(OP_OVERLAY, errno);
 }
 
@@ -226,6 +235,11 @@ void do_overlay(char *p, char *end)
 	close(fs);
 	if (floating)
 		return;
+	if (how.kind == UPPER_DISK) {
+		if (lay_over_host() != 0)
+			die(OP_OVERLAY, errno);
+		return;
+	}
 	point = openat(base, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (point < 0 || syscall(NR_move_mount, root, "", point, "", MOVE_BOTH_EMPTY) != 0)
 		die(OP_OVERLAY, errno);
@@ -246,7 +260,7 @@ void do_host(char *p, char *end)
 	root = syscall(NR_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | O_CLOEXEC | AT_RECURSIVE_);
 	if (root < 0 || set_attrs(root, ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV, 1) != 0)
 		die_at(OP_HOST, errno, "show the host read-only:", path, NULL);
-	if (syscall(NR_move_mount, root, "", AT_FDCWD, "/", MOVE_FROM_EMPTY) != 0)
+	if (lay_over_host() != 0)
 		die_at(OP_HOST, errno, "show the host read-only:", path, NULL);
 	how.kind = UPPER_DISK; /* no tmpfs lies over the root */
 }
@@ -256,7 +270,7 @@ void do_pivot(char *p, char *end)
 {
 	uint32_t read_only = number(OP_PIVOT, &p, end);
 
-	if (floating && syscall(NR_move_mount, root, "", AT_FDCWD, "/", MOVE_FROM_EMPTY) != 0)
+	if (floating && lay_over_host() != 0)
 		die(OP_PIVOT, errno);
 	if (fchdir(root) != 0 || syscall(SYS_pivot_root, ".", ".") != 0)
 		die(OP_PIVOT, errno);

@@ -89,6 +89,7 @@ void do_upper(char *p, char *end)
 	p += sizeof(how);
 	path = text(OP_UPPER, &p, end);
 	callers_umask = umask(0); /* modes are meant as they are given */
+	take_hosts(how.hosts);
 	if (how.kind == UPPER_KEPT)
 		how.kind = UPPER_DISK, kept = 1;
 	if (how.kind == UPPER_DISK)
