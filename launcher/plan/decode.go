@@ -109,7 +109,7 @@ func Decode(b []byte) (*Plan, error) {
 		return nil, ErrDamaged
 	}
 	body, early := b[headerSize:end], b[at:]
-	if crc32.Checksum(body, castagnoli) != uint32(word(16)) || crc32.Checksum(early, castagnoli) != uint32(word(28)) {
+	if crc32.Checksum(body, castagnoli) != uint32(word(16)) || EarlySum(early) != uint32(word(28)) {
 		return nil, ErrDamaged
 	}
 	d := &decoder{s: string(body)}

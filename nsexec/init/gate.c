@@ -28,6 +28,77 @@ void wait_at_gate(enum gate gate)
 		syscall(SYS_futex, &shared->gates[gate], WAIT, 0, NULL, NULL, 0);
 }
 
+struct processors {
+	unsigned long bits[64];
+	long size;
+};
+
+enum { WORD = 8 * sizeof(unsigned long) };
+
+static int this_processor(void)
+{
+	unsigned cpu;
+
+	return syscall(SYS_getcpu, &cpu, NULL, NULL) == 0 ? (int)cpu : -1;
+}
+
+static int allowed(struct processors *p)
+{
+	p->size = syscall(SYS_sched_getaffinity, 0, sizeof(p->bits), p->bits);
+	return p->size > 0;
+}
+
+static int allow(const struct processors *p)
+{
+	return syscall(SYS_sched_setaffinity, 0, p->size, p->bits) == 0;
+}
+
+/* Goes to another processor, if there is one, and may be at all of them as before. */
+static void move_over(void)
+{
+	struct processors before, others, now;
+	int cpu = this_processor(), any = 0;
+	long i;
+
+	if (cpu < 0 || !allowed(&before) || cpu >= before.size * 8)
+		return;
+	others = before;
+	others.bits[cpu / WORD] &= ~(1UL << cpu % WORD);
+	for (i = 0; i < before.size / (long)sizeof(*before.bits); i++)
+		any |= others.bits[i] != 0;
+	if (!any || !allow(&others))
+		return;
+	/* Asked for all, we get what a cpuset has, now and later; who was given fewer gets these. */
+	memset(&others, 0xff, sizeof(others.bits));
+	if (!allow(&others) || !allowed(&now) || now.size != before.size || memcmp(now.bits, before.bits, now.size))
+		allow(&before);
+}
+
+/*
+ * The kernel may have put PID 1 on our processor though another one is idle: where it waits there behind us, or we behind it,
+ * one of the two moves.
+ */
+void stay_out_of_way(void)
+{
+	uint32_t none = 0;
+
+	if (shared && __atomic_compare_exchange_n(&shared->begun, &none, 2, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		move_over();
+}
+
+void begin_beside(void)
+{
+	uint32_t none = 0;
+
+	if (__atomic_compare_exchange_n(&shared->begun, &none, 1, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED) && this_processor() == shared->processor)
+		move_over();
+}
+
+void note_processor(void)
+{
+	shared->processor = this_processor();
+}
+
 /* As perform_list, but returns where check, which is done while PID 1 works, finds that the start must not be. */
 void perform_if(char *blob, uint64_t size, int (*check)(void))
 {

@@ -184,10 +184,15 @@ enum gate { GATE_ID, GATE_CHECKED, GATES };
 extern struct shared {
 	uint32_t answers; /* of PID 1 to the outer process: a number */
 	uint32_t gates[GATES];
+	uint32_t begun; /* 1: PID 1 runs, 2: it does not, and the outer process has moved */
+	int processor;  /* of the outer process */
 } *shared;
 extern int (*recheck)(void);
 void open_gate(enum gate gate);
 void wait_at_gate(enum gate gate);
+void note_processor(void);
+void stay_out_of_way(void);
+void begin_beside(void);
 void perform_if(char *blob, uint64_t size, int (*check)(void));
 void take_back(pid_t pid1, int pipe, int signals) __attribute__((noreturn));
 

@@ -317,6 +317,8 @@ void leave_behind(uint32_t op, unsigned long namespaces)
 	if (!alone)
 		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	note_terminal();
+	if (recheck)
+		note_processor();
 	pid = syscall(SYS_clone, namespaces | (alone ? NEWUSER : 0) | SIGCHLD, 0UL, 0UL, 0UL, 0UL);
 	if (pid < 0)
 		die(alone ? OP_USERNS : op, errno);
@@ -341,6 +343,8 @@ void leave_behind(uint32_t op, unsigned long namespaces)
 		watch(pid, fds[0], signals);
 	}
 	is_outer = 0;
+	if (recheck)
+		begin_beside();
 	trace_as_pid1("namespaces");
 	close(fds[0]);
 	close(signals);

@@ -95,10 +95,14 @@ int checks_hold(const struct start *s)
 {
 	char *at = NULL;
 	struct part p;
+	int n = 0;
 
-	while (next_record(s, REC_CHECK, &at, &p))
+	while (next_record(s, REC_CHECK, &at, &p)) {
 		if (!holds(p))
 			return 0;
+		if (s->late && ++n == MANY_CHECKS / 2)
+			stay_out_of_way();
+	}
 	return 1;
 }
 
