@@ -1,7 +1,7 @@
 //go:build ignore
 
 /*
- * What the outer process does while PID 1 is at work, and PID 1 waits for: to give it its id, and to look whether all is as
+ * See nsexec/decisions/0007. What the outer process does while PID 1 is at work, and PID 1 waits for: to give it its id, and to look whether all is as
  * it was planned, which takes long where the plan is about many directories of the host. Nothing of the image runs before
  * that, and all that PID 1 has done goes with it.
  */
