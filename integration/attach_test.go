@@ -140,8 +140,9 @@ func testAttach(t *testing.T, by fixture.Caller) {
 	if st := two.ends(); st.ExitStatus() != 125 {
 		t.Errorf("who lost the terminal ended by %v", st)
 	}
-	three.types("three\r\x04")
+	three.types("three\r")
 	three.shows("three\r\nthree\r\n")
+	three.types("\x04") // not before it has its terminal in hand, which would take this for itself
 	if st := three.ends(); st != 0 {
 		t.Errorf("the app's end: %v", st)
 	}
