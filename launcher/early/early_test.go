@@ -66,6 +66,7 @@ type world struct {
 	env  []string
 	cwd  string
 	argv []string
+	open int // descriptors that the caller has open; 0: the standard ones
 	// words make it an ad-hoc start; v is what the launcher makes of argv.
 	words []string
 	v     plan.Invocation
@@ -165,7 +166,11 @@ func (w *world) early() []byte {
 	}
 	defer out.Close()
 	// Not by os/exec, which leaves of a variable that is there twice only one.
-	child, err := os.StartProcess(reader, w.argv, &os.ProcAttr{Dir: w.cwd, Env: w.env, Files: []*os.File{nil, out, os.Stderr}})
+	files := []*os.File{nil, out, os.Stderr}
+	for len(files) < w.open {
+		files = append(files, os.Stderr)
+	}
+	child, err := os.StartProcess(reader, w.argv, &os.ProcAttr{Dir: w.cwd, Env: w.env, Files: files})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -211,6 +216,7 @@ func (w *world) late() []byte {
 func TestSameListAsGo(t *testing.T) {
 	for behaviour, prepare := range map[string]func(w *world){
 		"plain":                         func(*world) {},
+		"many descriptors":              func(w *world) { w.open = FirstFD - 5 },
 		"no arguments":                  func(w *world) { w.argv = w.argv[:1]; w.v.Args = nil },
 		"called by its bare name":       func(w *world) { w.argv[0] = "app" },
 		"no entry point":                func(w *world) { w.p.Entrypoint = nil },
@@ -334,6 +340,7 @@ func TestLeftToGo(t *testing.T) {
 		"kept":                         {func(w *world) { w.p.Kept = plan.KeptResume }, nothing},
 		"pilot arguments":              {func(w *world) { w.p.PilotArguments = true }, nothing},
 		"descriptors":                  {func(w *world) { w.p.PreserveFDs = true }, nothing},
+		"a descriptor in our place":    {func(w *world) { w.open = FirstFD + 1 }, nothing},
 		"another engine":               {func(w *world) { w.p.Engine = plan.EngineLibcontainer }, nothing},
 		"variables in a directory":     {func(w *world) { w.p.CwdVars, w.p.Cwd = true, "%HOME" }, nothing},
 		"variables in the environment": {func(w *world) { w.p.Set = []string{"A=%HOME"} }, nothing},

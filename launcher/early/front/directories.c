@@ -2,6 +2,8 @@
 #include "front.h"
 #include <sys/file.h>
 
+static int opened;
+
 /* See overlay.OpenLayers: a layer that is locked for good can be used as long as it is in its place. */
 static int open_dir(const char *path, uint32_t layer, int number)
 {
@@ -10,10 +12,14 @@ static int open_dir(const char *path, uint32_t layer, int number)
 
 	if (fd < 0)
 		return 0;
-	ok = dup3(fd, number, O_CLOEXEC) == number;
+	/* What the caller has open there stays: it may be a lock that he holds as long as the app runs. */
+	ok = fcntl(number, F_GETFD) < 0 && dup3(fd, number, O_CLOEXEC) == number;
 	close(fd);
-	if (!ok || !layer)
-		return ok;
+	if (!ok)
+		return 0;
+	opened++;
+	if (!layer)
+		return 1;
 	while (flock(number, LOCK_SH | LOCK_NB) != 0)
 		if (errno != EINTR) {
 			if (errno != EWOULDBLOCK)
@@ -22,8 +28,6 @@ static int open_dir(const char *path, uint32_t layer, int number)
 		}
 	return fstat(number, &a) == 0 && stat(path, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
-
-static int opened;
 
 void close_dirs(void)
 {
@@ -39,7 +43,7 @@ int open_dirs_of(struct start *s)
 
 	while (next_record(s, REC_OPEN, &at, &p)) {
 		layer = take32(&p);
-		if (opened < MAX_DIRS && open_dir(take_text(&p), layer, FIRST_FD + opened++))
+		if (opened < MAX_DIRS && open_dir(take_text(&p), layer, FIRST_FD + opened))
 			continue;
 		close_dirs();
 		return 0;
