@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -260,6 +261,42 @@ func testFreshness(t *testing.T, by fixture.Caller) {
 			}
 			_ = os.Remove(filepath.Join(filepath.Dir(path), "touch"))
 		}
+	}
+}
+
+func TestStalePlanIsSilent(t *testing.T) { fixture.Each(t, testStalePlanIsSilent) }
+
+// testStalePlanIsSilent takes away what PID 1 is about to mount, while there are so many directories to look at that it has
+// begun: what it can't find then is nobody's business, since the plan is made anew.
+func testStalePlanIsSilent(t *testing.T, by fixture.Caller) {
+	s := started(t, by)
+	dir := hostDir(t, by)
+	var manifest strings.Builder
+	for i := range 90 {
+		name := fmt.Sprintf("%02d/file", i)
+		manifest.WriteString(strings.TrimPrefix(dir, "/") + "/" + name + "\n")
+		if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		s.WriteFile(filepath.Join(dir, name), name)
+	}
+	s.Load(fixture.Delta(t, "listed", "file removed data="+quote(manifest.String())))
+	s.Register("bound", "listed", "--base", "probe", "--target", "/bin/probe", "--profile", "isolated")
+	dropIn(s, "bound", "host_files: {strategy: bind}\n")
+	time.Sleep(100 * time.Millisecond) // what has just changed is never fresh
+	s.MustApp("bound", "exit", "0")
+	if err := os.Remove(filepath.Join(dir, "89/file")); err != nil {
+		t.Fatal(err)
+	}
+	// The outer process alone is slow.
+	words := []string{"-o", filepath.Join(t.TempDir(), "log"), "-e", "trace=stat,newfstatat", "-e", "inject=stat,newfstatat:delay_enter=1000"}
+	if os.Geteuid() == 0 && !by.IsRoot() {
+		words = append(words, fixture.RequireProgram(t, "setpriv"), fmt.Sprintf("--reuid=%d", by.UID), fmt.Sprintf("--regid=%d", by.GID), "--clear-groups")
+	}
+	words = append(words, s.Link("bound"), "exit", "0")
+	res := s.ExecWith(func(cmd *exec.Cmd) { cmd.SysProcAttr = nil }, fixture.RequireProgram(t, "strace"), words...)
+	if res.Code != 0 || res.Stderr != "" {
+		t.Errorf("status %d, said %q", res.Code, res.Stderr)
 	}
 }
 

@@ -28,6 +28,18 @@ void wait_at_gate(enum gate gate)
 		syscall(SYS_futex, &shared->gates[gate], WAIT, 0, NULL, NULL, 0);
 }
 
+/*
+ * Before PID 1 says what is wrong: it may only be that the plan is stale. Then it ends here, and nobody is told.
+ */
+void await_checks(void)
+{
+	if (!recheck || is_outer)
+		return;
+	recheck = NULL;
+	follow_engine(SIGKILL);
+	wait_at_gate(GATE_CHECKED);
+}
+
 struct processors {
 	unsigned long bits[64];
 	long size;

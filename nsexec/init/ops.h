@@ -190,6 +190,7 @@ extern struct shared {
 extern int (*recheck)(void);
 void open_gate(enum gate gate);
 void wait_at_gate(enum gate gate);
+void await_checks(void);
 void note_processor(void);
 void stay_out_of_way(void);
 void begin_beside(void);

@@ -242,6 +242,7 @@ void die_at(uint32_t op, int err, const char *what, const char *a, const char *b
 {
 	struct lines l = {.n = 0};
 
+	await_checks();
 	report(KIND_FAILED, op, err, 0);
 	if (speaker) {
 		add(&l, "start container: ");
