@@ -264,13 +264,11 @@ func testFreshness(t *testing.T, by fixture.Caller) {
 	}
 }
 
-func TestStalePlanIsSilent(t *testing.T) { fixture.Each(t, testStalePlanIsSilent) }
-
-// testStalePlanIsSilent takes away what PID 1 is about to mount, while there are so many directories to look at that it has
-// begun: what it can't find then is nobody's business, since the plan is made anew.
-func testStalePlanIsSilent(t *testing.T, by fixture.Caller) {
-	s := started(t, by)
-	dir := hostDir(t, by)
+// manyDirs makes an image "listed" that asks for files in so many directories of the host that a start looks at them while
+// PID 1 is at work.
+func manyDirs(t *testing.T, s *fixture.Sandbox) string {
+	t.Helper()
+	dir := hostDir(t, s.By)
 	var manifest strings.Builder
 	for i := range 90 {
 		name := fmt.Sprintf("%02d/file", i)
@@ -281,6 +279,25 @@ func testStalePlanIsSilent(t *testing.T, by fixture.Caller) {
 		s.WriteFile(filepath.Join(dir, name), name)
 	}
 	s.Load(fixture.Delta(t, "listed", "file removed data="+quote(manifest.String())))
+	return dir
+}
+
+// slowOutside runs a start whose outer process, and no other, is slow to look at the host.
+func slowOutside(t *testing.T) []string {
+	t.Helper()
+	return []string{
+		fixture.RequireProgram(t, "strace"), "-o", filepath.Join(t.TempDir(), "log"), "-e", "trace=stat,newfstatat",
+		"-e", "inject=stat,newfstatat:delay_enter=1000",
+	}
+}
+
+func TestStalePlanIsSilent(t *testing.T) { fixture.Each(t, testStalePlanIsSilent) }
+
+// testStalePlanIsSilent takes away what PID 1 is about to mount, while there are so many directories to look at that it has
+// begun: what it can't find then is nobody's business, since the plan is made anew.
+func testStalePlanIsSilent(t *testing.T, by fixture.Caller) {
+	s := started(t, by)
+	dir := manyDirs(t, s)
 	s.Register("bound", "listed", "--base", "probe", "--target", "/bin/probe", "--profile", "isolated")
 	dropIn(s, "bound", "host_files: {strategy: bind}\n")
 	time.Sleep(100 * time.Millisecond) // what has just changed is never fresh
@@ -288,15 +305,30 @@ func testStalePlanIsSilent(t *testing.T, by fixture.Caller) {
 	if err := os.Remove(filepath.Join(dir, "89/file")); err != nil {
 		t.Fatal(err)
 	}
-	// The outer process alone is slow.
-	words := []string{"-o", filepath.Join(t.TempDir(), "log"), "-e", "trace=stat,newfstatat", "-e", "inject=stat,newfstatat:delay_enter=1000"}
+	words := slowOutside(t)
 	if os.Geteuid() == 0 && !by.IsRoot() {
 		words = append(words, fixture.RequireProgram(t, "setpriv"), fmt.Sprintf("--reuid=%d", by.UID), fmt.Sprintf("--regid=%d", by.GID), "--clear-groups")
 	}
 	words = append(words, s.Link("bound"), "exit", "0")
-	res := s.ExecWith(func(cmd *exec.Cmd) { cmd.SysProcAttr = nil }, fixture.RequireProgram(t, "strace"), words...)
+	res := s.ExecWith(func(cmd *exec.Cmd) { cmd.SysProcAttr = nil }, words[0], words[1:]...)
 	if res.Code != 0 || res.Stderr != "" {
 		t.Errorf("status %d, said %q", res.Code, res.Stderr)
+	}
+}
+
+// A root without CAP_KILL can't kill a PID 1 that has become the app's user: a start that is taken back must end it all the same.
+func TestStalePlanWithoutKill(t *testing.T) {
+	fixture.RequireRoot(t, "it takes rights away")
+	s := started(t, fixture.Root)
+	dir := manyDirs(t, s)
+	s.Register("other", "listed", "--base", "probe", "--target", "/bin/probe", "--profile", "isolated", "--user", "1000")
+	time.Sleep(100 * time.Millisecond)
+	s.MustApp("other", "exit", "0")
+	s.WriteFile(filepath.Join(dir, "89/new"), "")
+	words := append([]string{"--bounding-set=-kill", "--inh-caps=-kill"}, append(slowOutside(t), s.Link("other"), "exit", "0")...)
+	res := s.ExecWith(func(cmd *exec.Cmd) { cmd.SysProcAttr = nil }, fixture.RequireProgram(t, "setpriv"), words...)
+	if res.Code != 0 || res.Stderr != "" {
+		t.Errorf("%v", res)
 	}
 }
 
