@@ -57,7 +57,7 @@ struct list {
 
 void refuse_inside(void);
 
-/* All but the last of these return 0 where the start is not for us; nothing has happened then that counts. */
+/* These return 0 where the start is not for us; nothing has happened then that counts. */
 int find_plan(struct start *s, const char *name);
 int meets_conditions(struct start *s);
 int open_dirs_of(struct start *s);
