@@ -147,7 +147,7 @@ func (w *ways) told(way string, kind []string) facts.Facts {
 var callers = map[string][]string{
 	"plain": nil,
 	"odd": {"ignore=1", "ignore=10", "ignore=32-34", "ignore=64", "block=12", "block=35", "pend=12", "umask=027", "nice=5", "oom=300", "slack=77777",
-		"core=0x11", "stack=4194304", "nofile=300", "fd=3", "fd=40-60", "variables=300"},
+		"core=0x11", "stack=4194304", "nofile=300", "fd=3", "fd=20-30", "variables=300"},
 }
 
 // However a flake is started, its app finds the same, but for the closed lists of package facts.

@@ -242,8 +242,27 @@ static void put_off_stops(void)
 			sigaction(kinds[i], &act, NULL);
 }
 
+/*
+ * What was typed while the app was not there yet: we are in its group, and have got it. What came while we were cloned is
+ * without its origin, which the outer process knows. What somebody sent to the group the outer process hands on.
+ */
+static uint64_t typed_early(void)
+{
+	uint64_t keys = 1ULL << (SIGINT - 1) | 1ULL << (SIGQUIT - 1) | 1ULL << (SIGTSTP - 1), typed = 0;
+	siginfo_t info;
+	int sig;
+
+	if (!speaker || own_group)
+		return 0;
+	while ((sig = syscall(SYS_rt_sigtimedwait, &keys, &info, &(struct timespec){0, 0}, sizeof(keys))) > 0)
+		if (info.si_code == SI_KERNEL || (info.si_pid == 0 && __atomic_load_n(&shared->typed, __ATOMIC_RELAXED) >> sig & 1))
+			typed |= 1ULL << (sig - 1);
+	return typed;
+}
+
 void run(char **argv, const uint64_t *old_mask)
 {
+	static uint64_t typed; /* which vfork leaves alone */
 	siginfo_t info;
 	pid_t app, parent, outer = getppid();
 	int sig;
@@ -259,6 +278,7 @@ void run(char **argv, const uint64_t *old_mask)
 	if (recheck)
 		wait_at_gate(GATE_CHECKED);
 	parent = getpid();
+	typed = typed_early();
 	/* With our memory, until it is another program: we have nothing to do before that, and copying it takes time. */
 	app = vfork();
 	if (app < 0 && joined && errno == ENOMEM && again) { /* the answer also where PID 1 has ended: the outer process knows */
@@ -282,6 +302,9 @@ void run(char **argv, const uint64_t *old_mask)
 	}
 	if (own_group)
 		setpgid(app, app); /* whoever comes first: a signal to the group must find it */
+	for (sig = 1; typed; sig++, typed >>= 1)
+		if (typed & 1)
+			kill(app, sig);
 	if (stopped_early)
 		kill(app, stopped_early);
 	if (!not_started)

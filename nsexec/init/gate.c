@@ -1,9 +1,9 @@
 //go:build ignore
 
 /*
- * See nsexec/decisions/0007. What the outer process does while PID 1 is at work, and PID 1 waits for: to give it its id, and to look whether all is as
+ * What the outer process does while PID 1 is at work, and PID 1 waits for: to give it its id, and to look whether all is as
  * it was planned, which takes long where the plan is about many directories of the host. Nothing of the image runs before
- * that, and all that PID 1 has done goes with it.
+ * that, and all that PID 1 has done goes with it. See nsexec/decisions/0007.
  */
 #include "ops.h"
 #include <limits.h>
@@ -15,6 +15,7 @@
 int (*recheck)(void);
 enum { WAIT = 0, WAKE = 1 }; /* FUTEX_* of linux/futex.h */
 static jmp_buf back;
+static int dumpable;
 
 enum { OPEN = 1, SHUT = 2 };
 
@@ -126,6 +127,7 @@ void note_processor(void)
 void perform_if(char *blob, uint64_t size, int (*check)(void))
 {
 	recheck = check;
+	dumpable = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
 	if (setjmp(back) == 0)
 		perform_list(blob, size);
 	recheck = NULL;
@@ -133,7 +135,7 @@ void perform_if(char *blob, uint64_t size, int (*check)(void))
 	set_mask(&callers_mask, NULL);
 	if (child_ignored)
 		signal(SIGCHLD, SIG_IGN);
-	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+	prctl(PR_SET_DUMPABLE, dumpable == 1, 0, 0, 0);
 }
 
 /* Nothing has happened. PID 1 may be another user by now, whom a root without CAP_KILL can't kill: then it ends at the gate. */

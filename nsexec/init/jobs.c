@@ -98,6 +98,7 @@ void relay(pid_t pid1, const struct signalfd_siginfo *in)
 				break;
 			return;
 		case SIGINT: case SIGQUIT: case SIGTSTP: case SIGTTIN: case SIGTTOU: case SIGWINCH:
+			__atomic_fetch_or(&shared->typed, 1u << sig, __ATOMIC_RELAXED);
 			return;
 		}
 	carry(pid1, sig);

@@ -184,6 +184,7 @@ enum gate { GATE_ID, GATE_CHECKED, GATES };
 extern struct shared {
 	uint32_t answers; /* of PID 1 to the outer process: a number */
 	uint32_t gates[GATES];
+	uint32_t typed; /* signals that the terminal has sent to the outer process */
 	uint32_t begun; /* 1: PID 1 runs, 2: it does not, and the outer process has moved */
 	int processor;  /* of the outer process */
 } *shared;

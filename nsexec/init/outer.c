@@ -165,6 +165,8 @@ void do_range(char *p, char *end)
 	while (waitpid(pid, &st, 0) < 0)
 		if (errno != EINTR)
 			die(OP_RANGE, errno);
+	if (st != 0) /* perhaps by what was typed, which is for us as well */
+		set_mask(&callers_mask, NULL);
 	if (st != 0)
 		die_at(OP_RANGE, EPERM, "map the range of ids by", program[WIFEXITED(st) && WEXITSTATUS(st) == 2], NULL);
 }
@@ -319,6 +321,9 @@ void leave_behind(uint32_t op, unsigned long namespaces)
 	note_terminal();
 	if (recheck)
 		note_processor();
+	/* What came until now, a ^C for example, is for us alone. */
+	set_mask(&callers_mask, NULL);
+	set_mask(&all, NULL);
 	pid = syscall(SYS_clone, namespaces | (alone ? NEWUSER : 0) | SIGCHLD, 0UL, 0UL, 0UL, 0UL);
 	if (pid < 0)
 		die(alone ? OP_USERNS : op, errno);

@@ -91,16 +91,24 @@ static int same_variable(struct part p)
 	return value ? set && !strcmp(value, take_text(&p)) : !set;
 }
 
-int checks_hold(const struct start *s)
+/*
+ * The first ones, of settings and registrations, are done before anything else in any case: PID 1 makes mount points in
+ * directories that are shared.
+ */
+int checks_hold(const struct start *s, int from, int to)
 {
 	char *at = NULL;
 	struct part p;
 	int n = 0;
 
 	while (next_record(s, REC_CHECK, &at, &p)) {
+		if (n++ < from)
+			continue;
+		if (n > to)
+			break;
 		if (!holds(p))
 			return 0;
-		if (s->late && ++n == MANY_CHECKS / 2)
+		if (from && n == from + MANY_CHECKS / 2)
 			stay_out_of_way();
 	}
 	return 1;
@@ -118,7 +126,7 @@ int meets_conditions(struct start *s)
 			checks += kind == REC_CHECK;
 		}
 	s->late = checks > MANY_CHECKS;
-	if (!is_for_us(s) || (!s->late && !checks_hold(s)))
+	if (!is_for_us(s) || !checks_hold(s, 0, s->late ? FIRST_CHECKS : MAX_SECTION))
 		return 0;
 	for (at = NULL; (kind = next_record(s, 0, &at, &p));)
 		switch (kind) {

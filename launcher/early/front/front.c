@@ -115,7 +115,7 @@ static int ad_hoc(struct start *s, char **argv, long argc)
 	s->compile.v[s->compile.n++] = "--ad-hoc";
 	for (at = argv + 1; *at && **at == '-' && word; at++) {
 		if ((value = value_of("--env", &at)) || (value = value_of("-e", &at))) {
-			if (!*value || *value == '=' || (*at)[1] == 'e')
+			if (!*value || *value == '=' || !strncmp(*at, "-e=", 3))
 				return 0;
 			s->given.v[s->given.n++] = value;
 			continue;
@@ -159,7 +159,7 @@ static struct start s;
 
 static int late_checks(void)
 {
-	return checks_hold(&s);
+	return checks_hold(&s, FIRST_CHECKS, MAX_SECTION);
 }
 
 /* Gives the list of operations of this process's start; 0 if it is not for us. */

@@ -7,7 +7,7 @@
 
 #include "../../../nsexec/init/ops.h"
 
-enum { FIRST_FD = 40, MAX_DIRS = 200, MAX_WORDS = 4096, MAX_SECTION = 4 << 20, MANY_CHECKS = 64 };
+enum { FIRST_FD = 40, MAX_DIRS = 200, MAX_WORDS = 4096, MAX_SECTION = 4 << 20, MANY_CHECKS = 64, FIRST_CHECKS = 8 };
 
 enum record_kind {
 	REC_IF = 1, REC_VAR, REC_CHECK, REC_OPEN, REC_BIND, REC_SOURCE, REC_PROTECT, REC_ENV, REC_PASS, REC_DENY, REC_SET, REC_COMMAND,
@@ -63,7 +63,7 @@ int meets_conditions(struct start *s);
 int open_dirs_of(struct start *s);
 void close_dirs(void);
 int find_directory(struct start *s);
-int checks_hold(const struct start *s);
+int checks_hold(const struct start *s, int from, int to);
 int write_list(struct start *s, struct list *l);
 
 /* Walking over records: the next of that kind behind *at, which is NULL at first. */
