@@ -18,6 +18,7 @@ func TestMain(m *testing.M) { os.Exit(fixture.Main(m)) }
 var notForEach = map[string]string{
 	"TestMain":                           "no test",
 	"TestEveryTestRunsForEach":           "starts nothing",
+	"TestStalePlanWithoutKill":           "root with fewer rights",
 	"TestUserIsHimself":                  "the user alone, over two stores",
 	"TestUserAsRootInside":               "the user alone, over two stores",
 	"TestRootsStoreIsEverybodys":         "root and two users at once",
