@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -123,13 +122,31 @@ func settle(*env) error {
 
 // timed takes the time from fork to the end and what the kernel says about memory.
 func timed(cmd *exec.Cmd) (sample, error) {
-	var said bytes.Buffer
-	cmd.Stderr = &said
+	// Files, and open ones: what package exec does for others would be measured as well.
+	fd, err := unix.MemfdCreate("said", unix.MFD_CLOEXEC)
+	if err != nil {
+		return sample{}, os.NewSyscallError("memfd_create", err)
+	}
+	said := os.NewFile(uintptr(fd), "said")
+	defer said.Close()
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return sample{}, err
+	}
+	defer null.Close()
+	if cmd.Stdin == nil {
+		cmd.Stdin = null
+	}
+	if cmd.Stdout == nil {
+		cmd.Stdout = null
+	}
+	cmd.Stderr = said
 	start := time.Now()
-	err := cmd.Run()
+	err = cmd.Run()
 	took := time.Since(start)
 	if err != nil {
-		lines := strings.Split(strings.TrimSpace(said.String()), "\n")
+		text, _ := os.ReadFile(fmt.Sprintf("/proc/self/fd/%d", fd))
+		lines := strings.Split(strings.TrimSpace(string(text)), "\n")
 		return sample{}, fmt.Errorf("%s: %w: %s", cmd.Args[0], err, lines[len(lines)-1])
 	}
 	usage := cmd.ProcessState.SysUsage().(*syscall.Rusage)
