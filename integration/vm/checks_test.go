@@ -175,6 +175,6 @@ var appArmor4 = []Check{
 		wants "" apparmor_parser -R /etc/apparmor.d/flake-launcher`},
 	{"start without it", "alice", enter + `
 		refuses "AppArmor bars it: install our profile" within restricted $HOME/bin/app id
-		refuses "where AppArmor confines you, our profile" within confined $HOME/bin/app id
+		refuses "AppArmor bars it" within confined $HOME/bin/app id
 		wants "1000:1000 alice" $HOME/bin/app id`},
 }
