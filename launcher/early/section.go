@@ -82,11 +82,8 @@ func Section(p *plan.Plan) ([]byte, error) {
 	s := &section{}
 	s.conditions(p)
 	for i, dir := range dirs {
-		layer := uint32(0)
-		if i <= len(p.Lower) && (i < len(p.Lower) || p.HostLayer != nil) {
-			layer = 1
-		}
-		s.add(recOpen, []uint32{layer}, dir.Path)
+		isLayer := i <= len(p.Lower) // the host layer's own comes behind the others, then its data
+		s.add(recOpen, []uint32{flag(isLayer, 1)}, dir.Path)
 	}
 	s.moment(a, parts)
 	for _, l := range []struct {
