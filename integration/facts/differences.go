@@ -56,6 +56,9 @@ func (f Facts) forEngines() Facts {
 		slices.Sort(lines)
 		out[name] = strings.Join(lines, "\n")
 	}
+	// A group is a session's: libcontainer's app has a session of its own, ours the caller's, which has no group where
+	// nobody has called setsid since the system's start.
+	delete(out, "file /proc/self/autogroup")
 	// It leads to the masked /proc/kcore, and is where the host has that.
 	delete(out, "link /dev/core")
 	dev := strings.Split(out["directory /dev"], "\n")
