@@ -198,10 +198,14 @@ void begin_beside(void);
 void perform_if(char *blob, uint64_t size, int (*check)(void));
 void take_back(pid_t pid1, int pipe, int signals) __attribute__((noreturn));
 
-/* outer.c */
+/* userns.c */
 void do_userns(char *p, char *end);
-void do_clone(char *p, char *end);
 void do_range(char *p, char *end);
+void give_id(pid_t pid1);
+void await_id(void);
+
+/* outer.c */
+void do_clone(char *p, char *end);
 void set_scratch(int fd);
 void leave(int status) __attribute__((noreturn));
 void leave_behind(uint32_t op, unsigned long namespaces);
@@ -238,7 +242,7 @@ int send_packet(int fd, char kind, const void *data, size_t n, int nowait);
 void do_serve(char *p, char *end);
 void do_attach(char *p, char *end) __attribute__((noreturn));
 
-/* root.c, upper.c, mounts.c */
+/* root.c, upper.c, places.c, mounts.c */
 extern int root, base, upper, floating;
 extern struct upper how;
 extern mode_t callers_umask;
@@ -249,6 +253,9 @@ int reopen(uint32_t op, int fd, const char *path);
 int resolve(int dir, const char *path, int flags, uint64_t how);
 const char *relative(const char *path);
 void forget_directories(void);
+void forget_parent(void);
+uint64_t rules(int flags);
+int find_parent(uint32_t op, const char *path, int flags, const char **name);
 int is_dir(int fd);
 int set_attrs(int fd, uint64_t attrs, int recursive);
 int detach_events(int fd);
