@@ -65,7 +65,9 @@ func bwrapOver(tree string, program ...string) []string {
 }
 
 // sharingNet are the same words, but for the network, which stays the host's.
-func sharingNet(words []string) []string { return append([]string{words[0], "--share-net"}, words[1:]...) }
+func sharingNet(words []string) []string {
+	return append([]string{words[0], "--share-net"}, words[1:]...)
+}
 
 // prepareBundle makes an OCI bundle of the plain tree, from the runtime's own template.
 func prepareBundle(runtime string, program ...string) func(*env) error {
