@@ -94,7 +94,7 @@ test-unit: go-version ## run the quick tests of the packages, without the end-to
 .PHONY: test-long
 test-long: go-version deps-test programs ## run all tests with the race detector, and those that take long or need virtual machines
 	@integration/hack/deps.sh --optional vm
-	FLAKE_TEST_VM=1 FLAKE_TEST_LONG=1 CGO_ENABLED=1 $(TEST) -race -timeout 60m -p 1 ./...
+	FLAKE_TEST_VM=1 FLAKE_TEST_LONG=1 CGO_ENABLED=1 $(TEST) -race -count=1 -timeout 60m -p 1 ./...
 
 .PHONY: bench
 bench: go-version build ## compare with podman, runc, crun and bubblewrap (installs what is missing)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -237,17 +238,17 @@ func testSpoiledPulls(t *testing.T, by fixture.Caller) {
 		}, nil, ""},
 	} {
 		t.Run(behaviour, func(t *testing.T) {
-			spoiling := false
+			var spoiling atomic.Bool // asked by the registry, also for requests that outlive a pull
 			reg := fixture.NewRegistry(t, func(w http.ResponseWriter, r *http.Request) bool {
-				return spoiling && test.spoil(w, r)
+				return spoiling.Load() && test.spoil(w, r)
 			})
 			s := fixture.NewSandbox(t, by)
 			s.Trust(reg)
 			ref := reg.Push(t, "team/probe:latest", img)
-			spoiling = true
+			spoiling.Store(true)
 			s.Refused(s.Ctl(append(append([]string{"pull"}, test.args...), ref)...), test.want)
 			nothingHalfDone(t, s)
-			spoiling = false
+			spoiling.Store(false)
 			s.MustCtl("pull", ref)
 		})
 	}

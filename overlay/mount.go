@@ -95,6 +95,9 @@ func (s *scratch) options(layers []*os.File) options {
 	if s.work == nil {
 		// Read-only: the seeds are one more layer, which also makes it the two that overlayfs insists on.
 		o.lower = append(o.lower, fdPath(s.upper))
+		if s.hides != nil {
+			o.lower = append(o.lower, fdPath(s.hides))
+		}
 	} else {
 		o.upper, o.work = fdPath(s.upper), fdPath(s.work)
 	}

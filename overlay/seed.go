@@ -9,24 +9,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// seed makes nodes below upper. What is there already stays as it is.
-func seed(upper *os.File, nodes []Node) error {
+// seed makes nodes in the upper. What is there already stays as it is.
+func (s *scratch) seed(nodes []Node) error {
 	for _, n := range nodes {
-		if err := seedOne(upper, n); err != nil {
+		if err := s.seedOne(n); err != nil {
 			return fmt.Errorf("seed %q: %w", n.Path, err)
 		}
 	}
 	return nil
 }
 
-func seedOne(upper *os.File, n Node) error {
+func (s *scratch) seedOne(n Node) error {
 	names, err := splitPath(n.Path)
 	if err != nil {
 		return err
 	}
-	at, last := upper, len(names)-1
+	at, last := s.upper, len(names)-1
 	defer func() {
-		if at != upper {
+		if at != s.upper {
 			at.Close()
 		}
 	}()
@@ -35,7 +35,7 @@ func seedOne(upper *os.File, n Node) error {
 		if err != nil {
 			return err
 		}
-		if at != upper {
+		if at != s.upper {
 			at.Close()
 		}
 		at = next
@@ -46,11 +46,12 @@ func seedOne(upper *os.File, n Node) error {
 	case unix.S_IFREG:
 		return seedFile(at, names[last], n)
 	}
-	return seedDir(at, names[last], n)
+	return s.seedDir(at, names, n)
 }
 
-func seedDir(at *os.File, name string, n Node) error {
-	dir, fresh, err := makeDir(at, name, 0o700)
+// seedDir makes the directory whose names these are; at is the one above it.
+func (s *scratch) seedDir(at *os.File, names []string, n Node) error {
+	dir, fresh, err := makeDir(at, names[len(names)-1], 0o700)
 	if err != nil {
 		return err
 	}
@@ -59,11 +60,32 @@ func seedDir(at *os.File, name string, n Node) error {
 		return nil
 	}
 	if n.Opaque {
-		if err := unix.Fsetxattr(int(dir.Fd()), xattrOpaque, []byte("y"), 0); err != nil {
-			return &os.PathError{Op: "fsetxattr", Path: n.Path, Err: err}
+		err := unix.Fsetxattr(int(dir.Fd()), xattrOpaque, []byte("y"), 0)
+		if errors.Is(err, unix.ENOTSUP) && s.work == nil {
+			err = s.hide(names)
+		}
+		if err != nil {
+			return fmt.Errorf("hide what layers have there: %w", err)
 		}
 	}
 	return own(dir, n.Mode&0o7777, n.UID, n.GID)
+}
+
+// hide does by a whiteout what the attribute does, in a layer below an upper that is a layer itself: a tmpfs has no user
+// attributes before Linux 6.6. For an upper that is written to see probeXattr.
+func (s *scratch) hide(names []string) (err error) {
+	if s.hides == nil {
+		if s.hides, _, err = makeDir(s.dir, hidesName, 0o700); err != nil {
+			return err
+		}
+	}
+	at := int(s.hides.Fd())
+	for n := 1; n < len(names); n++ {
+		if err := unix.Mkdirat(at, strings.Join(names[:n], "/"), 0o700); err != nil && !errors.Is(err, unix.EEXIST) {
+			return err
+		}
+	}
+	return unix.Mknodat(at, strings.Join(names, "/"), unix.S_IFCHR, 0)
 }
 
 func seedFile(at *os.File, name string, n Node) (err error) {

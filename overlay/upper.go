@@ -13,6 +13,7 @@ import (
 const (
 	upperName = "upper"
 	workName  = "work"
+	hidesName = "hides"
 )
 
 // scratch is the directory that holds the writable part, or with None the layer of the seeds.
@@ -20,11 +21,12 @@ type scratch struct {
 	dir     *os.File
 	upper   *os.File
 	work    *os.File
-	covered bool // the tmpfs lies on the target and has to go from there
+	hides   *os.File // layer of whiteouts below upper, see hide; nil without
+	covered bool     // the tmpfs lies on the target and has to go from there
 }
 
 func (s *scratch) close() {
-	for _, f := range []*os.File{s.upper, s.work, s.dir} {
+	for _, f := range []*os.File{s.upper, s.work, s.hides, s.dir} {
 		if f != nil {
 			f.Close()
 		}
@@ -61,21 +63,24 @@ func prepare(spec Spec, target, like *os.File) (_ *scratch, err error) {
 			return nil, err
 		}
 	}
-	if err := seed(s.upper, spec.Seed); err != nil {
-		return nil, err
+	if spec.Writable != None {
+		if err := s.makeWork(spec.Writable); err != nil {
+			return nil, err
+		}
 	}
-	if spec.Writable == None {
-		return s, nil
-	}
+	return s, s.seed(spec.Seed)
+}
+
+func (s *scratch) makeWork(w Writable) (err error) {
 	if s.work, _, err = makeDir(s.dir, workName, 0o700); err != nil {
-		return nil, err
+		return err
 	}
 	// The kernel only warns of an upper that two mounts share. The lock is on work/, as whoever owns the
 	// directory above may hold a lock of his own on that.
 	if err := retry(func() error { return unix.Flock(int(s.work.Fd()), unix.LOCK_EX|unix.LOCK_NB) }); err != nil {
-		return nil, err
+		return err
 	}
-	return s, probeXattr(s.work, spec.Writable)
+	return probeXattr(s.work, w)
 }
 
 // uncover takes the tmpfs away from target. What overlayfs holds of it stays.

@@ -24,6 +24,13 @@ const change = `
 	delta="--base probe --layer layer"
 `
 
+// home has a working directory in a home where the layer has something, too.
+const home = `
+	delta="--base probe --layer layer"
+	mkdir -p $HOME/project
+	cd $HOME/project
+`
+
 // everywhere are the checks of all kernels.
 var everywhere = join(
 	each("load", `
@@ -59,8 +66,15 @@ var everywhere = join(
 	each("no writable part", change+`
 		wants "EROFS EROFS" flake-run --writable none $delta delta /bin/probe touch /etc/x /tmp/x
 		wants "delta l" flake-run --writable none $delta delta /bin/cat /etc/origin /etc/layer`),
-	[]Check{{"libcontainer", "root", change + `
-		wants "$changed" flake-run --engine libcontainer $delta delta /bin/sh -c "$changes"`}},
+	each("an empty home over the images'", home+`
+		for writable in "" "--writable disk" "--writable none"; do
+			wants "project" flake-run $writable $delta delta /bin/ls -A $HOME
+		done
+		wants "EROFS EROFS ok" flake-run --writable none $delta delta /bin/probe touch $HOME/x /etc/x $HOME/project/x`),
+	[]Check{{"libcontainer", "root", change + home + `
+		wants "$changed" flake-run --engine libcontainer $delta delta /bin/sh -c "$changes"
+		wants "project" flake-run --engine libcontainer $delta delta /bin/ls -A $HOME
+		wants "project" flake-run --engine libcontainer --writable none $delta delta /bin/ls -A $HOME`}},
 )
 
 // before66 is about a tmpfs without user attributes.

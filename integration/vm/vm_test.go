@@ -104,7 +104,8 @@ func images(t *testing.T, debian string) []image.Image {
 	base.Layers = append(base.Layers, fixture.Layer(t, lines...))
 	return []image.Image{
 		base,
-		fixture.Delta(t, "layer", "dir etc", `file etc/origin data="layer\n"`, `file etc/layer data="l\n"`),
+		fixture.Delta(t, "layer", "dir etc", `file etc/origin data="layer\n"`, `file etc/layer data="l\n"`,
+			"dir root", `file root/image data="x"`, "dir home", "dir home/alice", `file home/alice/image data="x"`),
 		fixture.Delta(t, "delta", "dir etc", `file etc/origin data="delta\n"`, "whiteout etc/gone", `file removed data="etc/host-file\n"`),
 	}
 }

@@ -243,7 +243,7 @@ void do_serve(char *p, char *end);
 void do_attach(char *p, char *end) __attribute__((noreturn));
 
 /* root.c, upper.c, places.c, mounts.c */
-extern int root, base, upper, floating;
+extern int root, base, upper, hides, floating;
 extern struct upper how;
 extern mode_t callers_umask;
 int fs_string(int fs, const char *key, const char *value);

@@ -72,7 +72,7 @@ static void fd_path(char *b, size_t n, int fd, const char *name)
 }
 
 /* One lowerdir+ for each layer (Linux 6.7). Returns the mount, attached nowhere; *fs is for what the kernel said. */
-static int new_overlay(const int32_t *layers, int n, int *fs)
+static int new_overlay(const int32_t *lower, int n, int *fs)
 {
 	char b[64];
 	int i;
@@ -86,18 +86,8 @@ static int new_overlay(const int32_t *layers, int n, int *fs)
 	*fs = syscall(NR_fsopen, "overlay", 1);
 	if (*fs < 0 || fs_string(*fs, "source", "overlay") != 0 || fs_string(*fs, "userxattr", NULL) != 0)
 		return -1;
-	if (how.kind == UPPER_NONE) {
-		fd_path(b, sizeof(b), upper, "");
-		if (fs_string(*fs, "lowerdir+", b) != 0)
-			return -1;
-	}
-	if (links >= 0) {
-		fd_path(b, sizeof(b), links, "");
-		if (fs_string(*fs, "lowerdir+", b) != 0)
-			return -1;
-	}
 	for (i = 0; i < n; i++) {
-		fd_path(b, sizeof(b), layers[i], "");
+		fd_path(b, sizeof(b), lower[i], "");
 		if (fs_string(*fs, "lowerdir+", b) != 0)
 			return -1;
 	}
@@ -125,21 +115,16 @@ static int lay_over_host(void)
 }
 
 /* mount(2) (userxattr: Linux 5.11), whose options have to fit into a page. */
-static void classic_overlay(const int32_t *layers, int n, int err, int fs)
+static void classic_overlay(const int32_t *lower, int n, int err, int fs)
 {
 	static char data[16384];
 	size_t at = 0, max = sysconf(_SC_PAGESIZE) < (long)sizeof(data) ? sysconf(_SC_PAGESIZE) : (long)sizeof(data);
-	char target[64], separator = '=';
-	int i, fd;
+	char target[64];
+	int i;
 
 	at = snprintf(data, sizeof(data), "userxattr,lowerdir");
-	for (i = -2; i < n && at < max; i++) {
-		fd = i == -2 ? (how.kind == UPPER_NONE ? upper : -1) : i == -1 ? links : layers[i];
-		if (fd < 0)
-			continue;
-		at += snprintf(data + at, sizeof(data) - at, "%c/proc/self/fd/%d", separator, fd);
-		separator = ':';
-	}
+	for (i = 0; i < n && at < max; i++)
+		at += snprintf(data + at, sizeof(data) - at, "%c/proc/self/fd/%d", i ? ':' : '=', lower[i]);
 	if (how.kind != UPPER_NONE && at < max)
 		at += snprintf(data + at, sizeof(data) - at, ",upperdir=/proc/self/fd/%d/upper,workdir=/proc/self/fd/%d/work", base, base);
 	fd_path(target, sizeof(target), base, "root");
@@ -212,23 +197,30 @@ void do_verify(char *p, char *end)
 
 void do_overlay(char *p, char *end)
 {
-	uint32_t n = number(OP_OVERLAY, &p, end), i;
-	int32_t layers[MAX_LAYERS];
+	uint32_t images = number(OP_OVERLAY, &p, end), own = 0, n, i;
+	int32_t lower[MAX_LAYERS + 3]; /* topmost first */
 	int fs, point, err;
 
-	if (n < 1 || n >= MAX_LAYERS || upper < 0)
+	if (images < 1 || images >= MAX_LAYERS || upper < 0)
 		die(OP_OVERLAY, EPROTO);
-	for (i = 0; i < n; i++)
-		layers[i] = number(OP_OVERLAY, &p, end);
-	for (i = 0; i < n; i++)
-		layers[i] = reopen(OP_OVERLAY, layers[i], text(OP_OVERLAY, &p, end));
-	root = new_overlay(layers, n, &fs);
+	if (how.kind == UPPER_NONE)
+		lower[own++] = upper;
+	if (hides >= 0)
+		lower[own++] = hides;
+	if (links >= 0)
+		lower[own++] = links;
+	n = own + images;
+	for (i = own; i < n; i++)
+		lower[i] = number(OP_OVERLAY, &p, end);
+	for (i = own; i < n; i++)
+		lower[i] = reopen(OP_OVERLAY, lower[i], text(OP_OVERLAY, &p, end));
+	root = new_overlay(lower, n, &fs);
 	if (root < 0) {
 		err = errno;
 		/* What an older interface could do better. */
 		if (floating || (err != ENOSYS && err != EINVAL && err != EOPNOTSUPP && err != EPERM && err != ENODEV))
 			die_log(OP_OVERLAY, err, "mount overlay", NULL, fs);
-		classic_overlay(layers, n, err, fs);
+		classic_overlay(lower, n, err, fs);
 		close(fs);
 		return;
 	}

@@ -7,6 +7,7 @@
 
 int base = -1; /* directory that holds upper/, work/ and root/ */
 int upper = -1;
+int hides = -1; /* layer of whiteouts below an upper that is a layer itself and holds no attributes */
 struct upper how;
 int floating; /* the writable part and what lies on it are attached nowhere */
 mode_t callers_umask;
@@ -135,12 +136,38 @@ static int upper_parent(uint32_t op, char *path, const char **name)
 	return parent;
 }
 
-static void make_opaque(int parent, const char *name)
+/* Hides by a whiteout, in a layer below the upper. */
+static int whiteout(char *path)
 {
-	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	char *slash;
+	int ok;
 
-	if (fd < 0 || fsetxattr(fd, "user.overlay.opaque", "y", 1, 0) != 0)
-		die_at(OP_SEED, errno, "hide what images have in", name, NULL);
+	if (hides < 0)
+		hides = make_dir(base, "hides", 0700);
+	if (hides < 0)
+		return -1;
+	for (slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		ok = mkdirat(hides, path, 0700);
+		*slash = '/';
+		if (ok != 0 && errno != EEXIST)
+			return -1;
+	}
+	return mknodat(hides, path, S_IFCHR, 0);
+}
+
+/* An upper that is written to has attributes, see probe_xattr; one that is a layer may lie on a tmpfs without (before 6.6). */
+static void make_opaque(int parent, const char *name, char *path)
+{
+	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), ok = -1;
+
+	if (fd >= 0) {
+		ok = fsetxattr(fd, "user.overlay.opaque", "y", 1, 0);
+		if (ok != 0 && errno == EOPNOTSUPP && how.kind == UPPER_NONE)
+			ok = whiteout(path);
+	}
+	if (ok != 0)
+		die_at(OP_SEED, errno, "hide what images have in", path, NULL);
 	close(fd);
 }
 
@@ -170,7 +197,7 @@ void do_seed(char *p, char *end)
 			die_at(OP_SEED, errno, "make", path, NULL);
 	}
 	if (ok == 0 && opaque)
-		make_opaque(parent, name);
+		make_opaque(parent, name, path);
 }
 
 #define MAX_COPY (1 << 20) /* bytes of a file that every start copies */
