@@ -207,6 +207,10 @@ void leave(int status) __attribute__((noreturn));
 void leave_behind(uint32_t op, unsigned long namespaces);
 extern int join_lock; /* what only who enters has to hold */
 
+/* limits.c */
+uint32_t find_limit(unsigned long namespaces);
+const char *limit_remedy(void);
+
 /* after.c: each is file, arguments, NULL, environment, NULL. */
 extern char **again, **after;
 extern int complaints; /* stderr for what is run at the end */
