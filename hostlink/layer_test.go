@@ -65,14 +65,14 @@ func TestWriteLayer(t *testing.T) {
 		}
 	}
 	dir := t.TempDir()
-	t.Cleanup(func() { // else only root could remove it
-		for _, p := range []string{"usr/lib", "usr/lib/z", "new/d"} {
+	t.Cleanup(func() { // else only root could remove it; parents first
+		for _, p := range []string{"usr/lib", "usr/lib/z", "usr/lib/z/y", "new", "new/d"} {
 			_ = os.Chmod(filepath.Join(dir, p), 0o700)
 		}
 	})
 	nodes := []Node{ // in no order
 		{Path: "/usr/lib/z/y/x", Kind: KindFile, Mode: 0o444},
-		{Path: "usr/lib/z", Kind: KindDir, Mode: 0o1710},
+		{Path: "usr/lib/z", Kind: KindDir, Mode: 0o1710, UID: os.Geteuid(), GID: os.Getegid()},
 		{Path: "/usr/lib/z", Kind: KindDir, Mode: 0o700},
 		{Path: "/usr/lib-x", Kind: KindSymlink, Target: "../ any\nthing"},
 		{Path: "/var/w", Kind: KindWhiteout},
@@ -81,10 +81,14 @@ func TestWriteLayer(t *testing.T) {
 	if err := WriteLayer(dir, nodes, dirImage{t, image}); err != nil {
 		t.Fatal(err)
 	}
+	roots := "dir 755"
+	if os.Geteuid() != 0 {
+		roots = "dir 555" // not the caller's to write to, though he owns it
+	}
 	want := map[string]string{
-		"usr": "dir 755", "usr/lib": "dir 555", "usr/lib/z": "dir 1710", "usr/lib/z/y": "dir 755",
+		"usr": "dir 755", "usr/lib": "dir 555", "usr/lib/z": "dir 1710", "usr/lib/z/y": roots,
 		"usr/lib/z/y/x": "file 444", "usr/lib-x": "symlink 777", "var": "dir 2750", "var/w": "special 0",
-		"new": "dir 755", "new/d": "dir 0",
+		"new": roots, "new/d": "dir 0",
 	}
 	got := map[string]string{}
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {

@@ -12,9 +12,9 @@ import (
 	"github.com/flake-launcher/flake-launcher/integration/fixture"
 )
 
-// barred runs a command as the caller where nobody can make a user namespace: in one whose limit is 0.
-func barred(s *fixture.Sandbox, path string, args ...string) *fixture.Result {
-	script := `echo 0 >/proc/sys/user/max_user_namespaces && exec setpriv --reuid ` + strings.Split(s.By.Owner(), ":")[0] +
+// barred runs a command as the caller where nobody can make a namespace of a kind: in a user namespace whose limit is 0.
+func barred(s *fixture.Sandbox, kind, path string, args ...string) *fixture.Result {
+	script := `echo 0 >/proc/sys/user/max_` + kind + `_namespaces && exec setpriv --reuid ` + strings.Split(s.By.Owner(), ":")[0] +
 		` --regid ` + strings.Split(s.By.Owner(), ":")[1] + ` --clear-groups "$0" "$@"`
 	return s.ExecWith(func(cmd *exec.Cmd) {
 		ids := []syscall.SysProcIDMap{{ContainerID: 0, HostID: 0, Size: 65536}}
@@ -25,13 +25,31 @@ func barred(s *fixture.Sandbox, path string, args ...string) *fixture.Result {
 func TestUserNamespacesBarred(t *testing.T) {
 	fixture.RequireRoot(t, "to set a limit")
 	s := started(t, fixture.User)
-	s.Refused(barred(s, s.Link("probe"), "id"), "user.max_user_namespaces")
-	s.Refused(barred(s, s.Binary("flake-run"), "probe", "/bin/probe", "id"), "user.max_user_namespaces")
+	s.Refused(barred(s, "user", s.Link("probe"), "id"), "user.max_user_namespaces")
+	s.Refused(barred(s, "user", s.Binary("flake-run"), "probe", "/bin/probe", "id"), "user.max_user_namespaces")
 	// What needs none goes on.
-	if res := barred(s, s.Binary("flake-ctl"), "images"); res.Code != 0 || !strings.Contains(res.Stdout, "probe") {
+	if res := barred(s, "user", s.Binary("flake-ctl"), "images"); res.Code != 0 || !strings.Contains(res.Stdout, "probe") {
 		t.Errorf("%v", res)
 	}
 	s.Load(fixture.Delta(t, "other", "file other"))
+}
+
+// Each kind has a limit of its own, and what is told is the one that bars. By root's own start, by a user's, whose early
+// one makes all in one go, and by one that Go begins, in its user namespace already.
+func TestOtherNamespacesBarred(t *testing.T) {
+	fixture.RequireRoot(t, "to set a limit")
+	fixture.Each(t, func(t *testing.T, by fixture.Caller) {
+		s := started(t, by)
+		for _, kind := range []string{"mnt", "pid", "ipc", "uts", "cgroup", "net"} {
+			t.Run(kind, func(t *testing.T) {
+				s := s.In(t)
+				for _, run := range [][]string{{"probe", "/bin/probe", "id"}, {"probe", "/bin/probe", "id"}, {"--preserve-fds", "probe", "/bin/probe", "id"}} {
+					run = append([]string{"--network", "none"}, run...)
+					refusedInTwoLines(t, s, barred(s, kind, s.Binary("flake-run"), run...), "make namespaces: no space left on device", "user.max_"+kind+"_namespaces=")
+				}
+			})
+		}
+	})
 }
 
 // A container or a service manager around us may forbid namespaces by a filter on system calls.

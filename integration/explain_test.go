@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/flake-launcher/flake-launcher/integration/fixture"
 )
 
@@ -260,6 +262,8 @@ func testExplainPath(t *testing.T, by fixture.Caller) {
 		"/etc/shadow":               "nothing; host not: refused: password hashes of the host; refused refused", // by line 4, too
 		"/removed":                  "nothing; delta file, layer file hidden; linked-not",
 		"/etc/hosts":                "file launcher; host not: provided: the launcher provides it; provided",
+		"/dev/kmsg":                 "nothing; host not: nothing asks for it; linked-not",
+		"/dev/stdin":                "descriptor launcher; via /dev/stdin->/proc/self/fd/0; linked-not",
 		"/proc/self/status/../../1": "directory launcher; host not: nothing asks for it; linked-not",
 	} {
 		var got story
@@ -331,7 +335,8 @@ func testExplainedOwners(t *testing.T, by fixture.Caller) {
 	s, dir := explainable(t, by)
 	for _, strategy := range []string{"bind", "layer"} {
 		dropIn(s, "listed", "host_files: {strategy: "+strategy+"}\n")
-		paths := []string{dir + "/tool", dir + "/f03", dir + "/good", dir, "/etc/flake-motd", "/etc", "/bin/probe", "/tmp", "/etc/hosts", "/etc/resolv.conf", "/etc/passwd", "/usr/bin", "/etc/middle"}
+		paths := []string{dir + "/tool", dir + "/f03", dir + "/good", dir, "/etc/flake-motd", "/etc", "/bin/probe", "/tmp", "/etc/hosts", "/etc/resolv.conf", "/etc/passwd", "/usr/bin", "/etc/middle",
+			"/dev", "/dev/null", "/dev/tty", "/dev/pts", "/dev/pts/ptmx", "/dev/shm", "/dev/mqueue", "/dev/kmsg", "/proc", "/proc/cpuinfo", "/sys"}
 		seen := looks(t, s, s.Link("listed"), paths)
 		for _, path := range paths {
 			var got story
@@ -349,8 +354,9 @@ func testExplainedOwners(t *testing.T, by fixture.Caller) {
 			if _, err := fmt.Sscanf(seen[path], "%o", &mode); err != nil {
 				t.Fatal(err)
 			}
-			want := fmt.Sprintf("%04o %s", mode&0o7777, strings.Fields(seen[path])[1])
-			if is := fmt.Sprintf("%s %d:%d", got.Is.Mode, got.Is.UID, got.Is.GID); is != want {
+			kind := map[uint32]string{unix.S_IFREG: "file", unix.S_IFDIR: "directory", unix.S_IFCHR: "device"}[mode&unix.S_IFMT]
+			want := fmt.Sprintf("%s %04o %s", kind, mode&0o7777, strings.Fields(seen[path])[1])
+			if is := fmt.Sprintf("%s %s %d:%d", got.Is.Kind, got.Is.Mode, got.Is.UID, got.Is.GID); is != want {
 				t.Errorf("%s: %s: the app sees %s, explained as %s", strategy, path, want, is)
 			}
 		}

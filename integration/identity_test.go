@@ -102,6 +102,7 @@ func TestUserAsRootInside(t *testing.T) {
 		}
 		s.Refused(probing(s, "--user", "nobody")("id"), "nobody")
 		s.Refused(probing(s, "--user", "7:7")("id"), "7:7")
+		s.Refused(probing(s, "--user", "0:0:0")("id"), "0:0:0", "more than one colon", "USER:GROUP")
 		if !own {
 			return
 		}

@@ -65,6 +65,8 @@ func testRegisterRefuses(t *testing.T, by fixture.Caller) {
 		want string
 	}{
 		"a file that is not ours":     {[]string{"--container", "probe", "--app", foreign, "--target", "/bin/probe"}, "foreign"},
+		"a program of ours, forced":   {[]string{"--container", "probe", "--app", s.Binary("flake-ctl"), "--target", "/bin/probe", "--force"}, "own programs"},
+		"a program of ours, anew":     {[]string{"--container", "probe", "--app", s.Binary("flake-engine"), "--target", "/bin/probe"}, "own programs"},
 		"an image that is not there":  {[]string{"--container", "nowhere", "--app", s.Link("a")}, "nowhere"},
 		"a base that is not there":    {[]string{"--container", "probe", "--base", "nobase", "--app", s.Link("a")}, "nobase"},
 		"a layer that is not there":   {[]string{"--container", "probe", "--base", "probe", "--layer", "nolayer", "--app", s.Link("a")}, "nolayer"},

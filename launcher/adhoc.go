@@ -63,6 +63,5 @@ func run(a AdHoc) error {
 		return err
 	}
 	ask.Instance = a.Instance
-	words := a.Words()
-	return l.launch(AdHocFlake, plan.AdHocName(words, os.Getenv("HOME")), words, plan.Invocation{Replace: len(a.Command) > 0, Env: a.Env, Args: a.Command}, ask)
+	return l.launch(adHoc(a.Words()), plan.Invocation{Replace: len(a.Command) > 0, Env: a.Env, Args: a.Command}, ask)
 }

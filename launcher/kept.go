@@ -6,6 +6,8 @@ import (
 	"os"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/flake-launcher/flake-launcher/launcher/caller"
 	"github.com/flake-launcher/flake-launcher/launcher/early"
 	"github.com/flake-launcher/flake-launcher/launcher/instance"
@@ -68,6 +70,9 @@ func newJoin(speaker string, p *plan.Plan, v plan.Invocation, in *instance.Insta
 		if content, err := caller.ReadHostFile(c.Source); err == nil {
 			j.Fresh = append(j.Fresh, nsexec.File{Target: c.Target, Content: content, Mode: c.Mode})
 		}
+	}
+	for _, l := range p.Followed {
+		j.Fresh = append(j.Fresh, nsexec.File{Target: l.Path, Content: []byte(l.Text), Mode: unix.S_IFLNK | 0o777})
 	}
 	return j
 }

@@ -37,11 +37,10 @@ func Self() (string, error) {
 // Sibling finds another program of ours: beside the resolved binary, then in Libexec; never through PATH, which
 // belongs to the caller.
 func Sibling(name string) (string, error) {
-	self, err := Self()
+	dirs, err := directories()
 	if err != nil {
 		return "", err
 	}
-	dirs := []string{filepath.Dir(self), Libexec}
 	for _, d := range dirs {
 		path := filepath.Join(d, name)
 		st, err := os.Stat(path)
@@ -53,4 +52,29 @@ func Sibling(name string) (string, error) {
 		}
 	}
 	return "", &MissingProgramError{Name: name, Looked: dirs}
+}
+
+// directories are where our programs lie.
+func directories() ([]string, error) {
+	self, err := Self()
+	if err != nil {
+		return nil, err
+	}
+	return []string{filepath.Dir(self), Libexec}, nil
+}
+
+// Programs are the paths at which a program of ours may lie: this one's, and those that Sibling looks at.
+func Programs() ([]string, error) {
+	self, err := Self()
+	if err != nil {
+		return nil, err
+	}
+	dirs, err := directories()
+	out := []string{self}
+	for _, d := range dirs {
+		for _, name := range []string{"flake-launcher", "flake-run", "flake-ctl", "flake-engine"} {
+			out = append(out, filepath.Join(d, name))
+		}
+	}
+	return out, err
 }

@@ -42,8 +42,7 @@ func start(argv []string) (string, error) {
 	if err != nil {
 		return name, err
 	}
-	compile := []string{"compile", "--", name}
-	return name, l.launch(name, plan.FileName(name, os.Getenv("HOME")), compile, plan.Invocation{Args: argv[1:]}, ask)
+	return name, l.launch(registered(name), plan.Invocation{Args: argv[1:]}, ask)
 }
 
 // NoNameError is the answer to a call by the launcher's own name.
@@ -100,18 +99,36 @@ func (l *launcher) name(argv0 string) string {
 	return candidates[0]
 }
 
-// launch executes the plan, which it has compiled first if need be. speaker begins messages. ask is what the caller
-// asked of the launcher by other ways than the arguments, to which those add.
-func (l *launcher) launch(speaker, planFile string, compile []string, v plan.Invocation, ask Pilot) error {
-	path := filepath.Join(l.plans, planFile)
-	var words []string
-	if speaker == AdHocFlake && slices.Contains(compile, "--ad-hoc") {
-		words = compile
-	}
+// subject is what a start is of.
+type subject struct {
+	// speaker begins messages.
+	speaker string
+	// plan is the name of the plan's file, compile the arguments that have flake-ctl make it.
+	plan    string
+	compile []string
+	// words are what an ad-hoc plan was asked for with; nil of a flake, which its registration describes.
+	words []string
+}
+
+// registered is the start of a flake.
+func registered(name string) subject {
+	return subject{speaker: name, plan: plan.FileName(name, os.Getenv("HOME")), compile: []string{"compile", "--", name}}
+}
+
+// adHoc is the start of images that nothing registers.
+func adHoc(words []string) subject {
+	return subject{speaker: AdHocFlake, plan: plan.AdHocName(words, os.Getenv("HOME")), compile: words, words: words}
+}
+
+// launch executes the plan, which it has compiled first if need be. ask is what the caller asked of the launcher by
+// other ways than the arguments, to which those add.
+func (l *launcher) launch(s subject, v plan.Invocation, ask Pilot) error {
+	path := filepath.Join(l.plans, s.plan)
 	mark(l.trace, "plan and checks")
-	p, f, err := l.load(path, words)
+	p, f, err := l.load(path, s.words)
 	if err != nil {
 		mark(l.trace, "compiling the plan")
+		compile := s.compile
 		if word := progressWord(ask, v.Args); word != "" {
 			compile = slices.Insert(slices.Clone(compile), 1, word)
 		}
@@ -128,11 +145,11 @@ func (l *launcher) launch(speaker, planFile string, compile []string, v plan.Inv
 	if p.Sudo {
 		return execSudo(p, v, ask.environ())
 	}
-	return l.execute(speaker, p, f, v, ask)
+	return l.execute(s, p, f, v, ask)
 }
 
 // execute replaces the process by the engine that the plan asks for.
-func (l *launcher) execute(speaker string, p *plan.Plan, f *os.File, v plan.Invocation, ask Pilot) (err error) {
+func (l *launcher) execute(s subject, p *plan.Plan, f *os.File, v plan.Invocation, ask Pilot) (err error) {
 	if p.PilotArguments {
 		var more Pilot
 		if v.Args, more, err = takePilot(v.Args); err != nil {
@@ -146,17 +163,17 @@ func (l *launcher) execute(speaker string, p *plan.Plan, f *os.File, v plan.Invo
 		return &NoCommandError{Name: p.Name}
 	}
 	if l.trace != nil && (p.Kept != "" || p.Engine != plan.EngineDirect) {
-		fmt.Fprintf(os.Stderr, "%s: no trace: only one-shot starts of the direct engine tell their phases\n", speaker)
+		fmt.Fprintf(os.Stderr, "%s: no trace: only one-shot starts of the direct engine tell their phases\n", s.speaker)
 	}
 	if p.Kept != "" {
 		k := Keeping{Instance: ask.Instance, Remove: ask.Remove}
-		if speaker == AdHocFlake {
+		if s.words != nil {
 			k.Flake = AdHocFlake
 		}
-		return startKept(speaker, p, v, k)
+		return startKept(s.speaker, p, v, k)
 	}
 	if p.Engine == plan.EngineDirect {
-		return execDirect(speaker, p, v, l.trace)
+		return execDirect(s.speaker, p, v, l.trace)
 	}
 	return execEngine(f, v)
 }

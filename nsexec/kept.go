@@ -153,7 +153,8 @@ type Graft struct {
 	Optional       bool // leave it out if Source is missing
 }
 
-// File is a file that a running container is to have.
+// File is a file that a running container is to have. Mode is that of stat(2), S_IFREG where it names no type; of a symlink
+// (S_IFLNK) Content is the text.
 type File struct {
 	Target  string
 	Content []byte

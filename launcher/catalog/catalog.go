@@ -24,6 +24,8 @@ type Catalog struct {
 	Plans  string
 	// Launcher is the absolute path that links point to.
 	Launcher string
+	// Programs are the paths at which our own programs are looked for: no link takes their place.
+	Programs []string
 	Compiler *compile.Compiler
 }
 

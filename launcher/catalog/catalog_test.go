@@ -183,6 +183,52 @@ func TestRegisterRefusesAndLeavesNothing(t *testing.T) {
 	}
 }
 
+// TestRegisterNeverReplacesOurOwnPrograms is about all names that a program can have.
+func TestRegisterNeverReplacesOurOwnPrograms(t *testing.T) {
+	tests := map[string]struct {
+		link    string
+		prepare func(t *testing.T, bin, links string)
+	}{
+		"by its path":                        {link: "bin/flake-ctl"},
+		"the engine":                         {link: "bin/flake-engine"},
+		"by a directory's symlink":           {"alias/flake-ctl", func(t *testing.T, bin, l string) { must(t, os.Symlink(bin, l+"/alias")) }},
+		"by a hard link":                     {"fc", func(t *testing.T, bin, l string) { must(t, os.Link(bin+"/flake-ctl", l+"/fc")) }},
+		"by a symlink":                       {"fc", func(t *testing.T, bin, l string) { must(t, os.Symlink(bin+"/flake-ctl", l+"/fc")) }},
+		"the launcher, by a hard link":       {"fl", func(t *testing.T, bin, l string) { must(t, os.Link(bin+"/flake-launcher", l+"/fl")) }},
+		"where it is looked for and is none": {link: "bin/flake-run"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			c, links := newCatalog(t)
+			bin := filepath.Join(links, "bin")
+			must(t, os.Mkdir(bin, 0o755))
+			for _, p := range []string{"flake-launcher", "flake-run", "flake-ctl", "flake-engine"} {
+				c.Programs = append(c.Programs, filepath.Join(bin, p))
+				if p != "flake-run" {
+					must(t, os.WriteFile(filepath.Join(bin, p), []byte(p), 0o755))
+				}
+			}
+			c.Launcher = c.Programs[0]
+			if tc.prepare != nil {
+				tc.prepare(t, bin, links)
+			}
+			before := snapshot(t, links, c.Compiler.Store.Root())
+			_, err := c.Register(context.Background(), newFlake(filepath.Join(links, tc.link), "/bin/app"), Options{Force: true})
+			var refused *PathError
+			if !errors.As(err, &refused) || !strings.Contains(err.Error(), "own programs") || refused.Remedy() == "" {
+				t.Errorf("got %v", err)
+			}
+			if after := snapshot(t, links, c.Compiler.Store.Root()); after != before {
+				t.Errorf("something was changed:\n%s\nbefore:\n%s", after, before)
+			}
+			// What leads to the launcher is a link as ours are.
+			must(t, os.Symlink(c.Launcher, links+"/y"))
+			_, err = c.Register(context.Background(), newFlake(links+"/y", "/bin/app"), Options{Force: true})
+			must(t, err)
+		})
+	}
+}
+
 func TestRegisterAndRemove(t *testing.T) {
 	c, links := newCatalog(t)
 	link := links + "/x"

@@ -40,7 +40,7 @@ type Origin struct {
 // The directories have to be free of unfinished imports: call Heal first. It returns what Register does, and
 // *ForeignFileError for a link that is not what origin says.
 func (c *Catalog) Import(ctx context.Context, f *flake.Flake, origin Origin) (*compile.Result, error) {
-	link, err := checkLinkPath(f.Container.HostAppPath)
+	link, err := c.checkLinkPath(f.Container.HostAppPath)
 	if err != nil {
 		return nil, err
 	}

@@ -38,7 +38,7 @@ type Registered struct {
 //
 // It returns *ExistsError, *ForeignFileError, *PathError, *ExportError, or what compile returns.
 func (c *Catalog) Register(ctx context.Context, f *flake.Flake, opt Options) (*Registered, error) {
-	link, err := checkLinkPath(f.Container.HostAppPath)
+	link, err := c.checkLinkPath(f.Container.HostAppPath)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +101,7 @@ func (c *Catalog) pin(ctx context.Context, name string, f *flake.Flake) (done fu
 }
 
 // checkLinkPath refuses a host path at which no link can be.
-func checkLinkPath(path string) (string, error) {
+func (c *Catalog) checkLinkPath(path string) (string, error) {
 	if !filepath.IsAbs(path) {
 		return "", &PathError{path, "not an absolute path", "give the full path of the command on the host"}
 	}
@@ -115,6 +115,9 @@ func checkLinkPath(path string) (string, error) {
 	st, err := os.Stat(filepath.Dir(path))
 	if err != nil || !st.IsDir() {
 		return "", &PathError{path, "its directory does not exist", "make the directory, or choose another path"}
+	}
+	if c.isOwn(path) {
+		return "", &PathError{path, "that is one of flake-launcher's own programs", "choose another path"}
 	}
 	if err := unix.Access(filepath.Dir(path), unix.W_OK); err != nil {
 		return "", &PathError{path, "you can't write to its directory", writableFix(path)}

@@ -205,6 +205,19 @@ func TestKeptFreshFiles(t *testing.T) {
 		if got := b.probe("read", "/tmp/f"); got != "mine" || b.probe("read", "/tmp/else") != "errno 2" {
 			t.Errorf("behind a symlink: %q", got)
 		}
+		// A symlink takes the place of a file, of another symlink, and gives it up again.
+		for _, text := range []string{"dir", "/tmp/else", strings.Repeat("x/", 2047) + "x"} {
+			b.kept.Fresh = []nsexec.File{{Target: "/tmp/f", Content: []byte(text), Mode: unix.S_IFLNK | 0o777}}
+			if got := b.probe("link", "/tmp/f"); got != text {
+				t.Errorf("symlink to %.20q, want %.20q", got, text)
+			}
+		}
+		b.kept.Fresh = []nsexec.File{{Target: "/tmp/f", Content: make([]byte, 5000), Mode: unix.S_IFLNK | 0o777}}
+		b.probe("exit", "0")
+		fresh("mine again")
+		if got := b.probe("read", "/tmp/f"); got != "mine again" {
+			t.Errorf("a file in place of a symlink: %q", got)
+		}
 		b.kept.Fresh = nil
 		b.probe("unlink", "/tmp/f")
 		b.probe("mkdir", "/tmp/f")

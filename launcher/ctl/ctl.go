@@ -171,6 +171,10 @@ func (s *session) catalog(store *rootfs.Store) (*catalog.Catalog, error) {
 	if err != nil {
 		return nil, err
 	}
+	programs, err := launcher.Programs()
+	if err != nil {
+		return nil, err
+	}
 	conf, settings, err := s.settings()
 	if err != nil {
 		return nil, err
@@ -181,7 +185,7 @@ func (s *session) catalog(store *rootfs.Store) (*catalog.Catalog, error) {
 	}
 	searched := plan.SearchDirs(s.getenv)
 	return &catalog.Catalog{
-		Dir: dir, Searched: searched, Launcher: link,
+		Dir: dir, Searched: searched, Launcher: link, Programs: programs,
 		Ledger: store.LedgerDir(), Plans: store.PlansDir(),
 		Compiler: &compile.Compiler{
 			Store: store, Images: images, Settings: settings, Defaults: conf.Defaults, Searched: searched, HostRoot: "/", Policy: policy.File, Launcher: link, Caller: s.caller(), Own: s.own(store),

@@ -346,6 +346,12 @@ func TestLeftToGo(t *testing.T) {
 		"variables in the environment": {func(w *world) { w.p.Set = []string{"A=%HOME"} }, nothing},
 		"another variable in a source": {func(w *world) { w.p.Binds[1].Source = "%B" }, nothing},
 		"a plan for never":             {func(w *world) { w.p.Checks = append(w.p.Checks, plan.Never) }, nothing},
+		"a link to a source leads to another name": {func(w *world) {
+			if err := errors.Join(os.WriteFile(w.path("work/a"), nil, 0o644), os.Link(w.path("work/a"), w.path("work/b")), os.Symlink("work/a", w.path("link"))); err != nil {
+				w.t.Fatal(err)
+			}
+			w.p.Binds = append(w.p.Binds, plan.Bind{Source: w.path("link"), Target: "/mnt/x"})
+		}, func(w *world) { os.Remove(w.path("link")); os.Symlink("work/b", w.path("link")) }},
 		"the host's pids": {func(w *world) {
 			o := &initproc.Ops{}
 			o.Clone(unix.CLONE_NEWNS, 0)

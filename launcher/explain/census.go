@@ -96,7 +96,7 @@ func (c *census) covered(path string) bool {
 		return true
 	}
 	n, ok := c.r.nodes[path]
-	return ok && n.Kind != hostlink.KindDir || c.copied(path)
+	return own(path) || ok && n.Kind != hostlink.KindDir || c.copied(path)
 }
 
 func (c *census) add(path string, origin int, bytes int64) {

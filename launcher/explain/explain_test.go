@@ -57,7 +57,7 @@ func TestOf(t *testing.T) {
 	}
 	if diff := cmp.Diff(Shares{
 		Profile: "native", Home: "/home/x", Cwd: "/", Writable: "tmpfs", Network: true, Protected: []string{}, Copies: []Copy{{host + "/etc/hosts", "/etc/hosts"}},
-		Binds: []Bind{{Source: host + "/share", Target: "/mnt/%WHERE"}, {Target: "/scratch", Tmpfs: true}, {Source: host + "/none", Target: "/no/optional", Optional: true}},
+		Binds: []Bind{{Source: host + "/share", Target: "/mnt/%WHERE"}, {Source: host + "/share/file", Target: "/dev/sub/mine"}, {Target: "/scratch", Tmpfs: true}, {Source: host + "/none", Target: "/no/optional", Optional: true}},
 	}, e.Shares); diff != "" {
 		t.Errorf("shares: %s", diff)
 	}

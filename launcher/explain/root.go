@@ -97,9 +97,6 @@ func (r *root) origin(role, name string) int {
 func (r *root) host() int     { return r.origin(roleHost, "") }
 func (r *root) launcher() int { return r.origin(roleLauncher, "") }
 
-// mounted are file systems of the launcher's own.
-var mounted = []string{"/proc", "/sys", "/dev"}
-
 // at tells what is at a place whose parents are no symlinks. What is not there is fs.ErrNotExist.
 func (r *root) at(path string) (entry, error) {
 	for _, b := range slices.Backward(r.binds) {
@@ -112,10 +109,8 @@ func (r *root) at(path string) (entry, error) {
 			return r.onHost(b.Source+strings.TrimPrefix(path, b.Target), "shared with its caller: "+b.Source)
 		}
 	}
-	for _, dir := range mounted {
-		if within(path, dir) {
-			return entry{mode: fs.ModeDir | 0o555, origin: r.launcher(), layer: -1, how: "file system of its own, made at each start", fixed: true}, nil
-		}
+	if own(path) {
+		return r.launchers(path)
 	}
 	if c, ok := r.copies[path]; ok {
 		e, err := r.onHost(c.Source, "a copy of the host's "+c.Source+", made at each start")

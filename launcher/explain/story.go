@@ -175,7 +175,7 @@ func (t *Story) hostSide(r *root) {
 		source = linked.Source
 	}
 	e, err := r.onHost(source, "")
-	if err != nil {
+	if err != nil || t.Is != nil && t.Is.Kind == kind(fs.ModeIrregular) { // there it would be one of this process
 		return
 	}
 	t.Host = &HostSide{Source: source, Kind: kind(e.mode), Mode: octal(e.mode), UID: e.uid, GID: e.gid, Size: e.size}
@@ -260,6 +260,8 @@ func kind(m fs.FileMode) string {
 		return "socket"
 	case fs.ModeNamedPipe:
 		return "fifo"
+	case fs.ModeIrregular:
+		return "descriptor"
 	}
 	return "device"
 }

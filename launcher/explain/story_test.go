@@ -74,6 +74,18 @@ func TestStory(t *testing.T) {
 		"a share that is not there":             {"/no/optional", "/no/optional: nothing"},
 		"made at each start":                    {"/run", "/run: directory 0711 of launcher"},
 		"of the kernel":                         {"/proc/self", "/proc/self: directory 0555 of launcher"},
+		"a file of the kernel's":                {"/proc/self/status", "/proc/self/status: file 0444 of launcher"},
+		"its devices":                           {"/dev", "/dev: directory 0755 of launcher; b has directory"},
+		"a device":                              {"/dev/null", "/dev/null: device 0666 of launcher"},
+		"a link to a device":                    {"/dev/ptmx", "/dev/pts/ptmx: by /dev/ptmx -> pts/ptmx device 0666 of launcher"},
+		"terminals":                             {"/dev/pts", "/dev/pts: directory 0755 of launcher"},
+		"shared memory":                         {"/dev/shm", "/dev/shm: directory 1777 of launcher"},
+		"a descriptor":                          {"/dev/stdin", "/proc/self/fd/0: by /dev/stdin -> /proc/self/fd/0 descriptor 0500 of launcher"},
+		"descriptors":                           {"/dev/fd", "/proc/self/fd: by /dev/fd -> /proc/self/fd directory 0555 of launcher"},
+		"a device of the caller's":              {"/dev/sub/mine", "/dev/sub/mine: file 0644 of host"},
+		"a directory above it":                  {"/dev/sub", "/dev/sub: directory 0755 of launcher"},
+		"a device that no container has":        {"/dev/kmsg", "/dev/kmsg: nothing"},
+		"what an image has below /dev":          {"/dev/left", "/dev/left: nothing; b has file"},
 	} {
 		t.Run(behaviour, func(t *testing.T) {
 			got, err := Path(s, test.path)

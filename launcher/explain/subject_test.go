@@ -46,7 +46,7 @@ func tree(t *testing.T, files map[string]string) string {
 func subject(t *testing.T) (s Subject, host string) {
 	t.Helper()
 	base := tree(t, map[string]string{
-		"bin/app": "base's app", "bin/sh": "sh", "etc/conf": "base", "usr/lib/one": "1", "usr/lib/two": "2", "opt/gone/x": "x", "lib": "-> usr/lib",
+		"bin/app": "base's app", "bin/sh": "sh", "etc/conf": "base", "usr/lib/one": "1", "usr/lib/two": "2", "opt/gone/x": "x", "lib": "-> usr/lib", "dev/left": "x",
 	})
 	delta := tree(t, map[string]string{"bin/app": "the delta's app", "removed": "usr/bin/tool\n", "loop": "-> loop"})
 	// A whiteout that anybody can write; the form is that of stores of ordinary users.
@@ -60,7 +60,7 @@ func subject(t *testing.T) (s Subject, host string) {
 			HostLayer: &plan.HostLayer{Dir: "/layer", Data: []string{"/usr"}},
 			Copies:    []plan.Copy{{Source: host + "/etc/hosts", Target: "/etc/hosts", Mode: 0o640}},
 			Binds: []plan.Bind{
-				{Source: host + "/share", Target: "/mnt/%WHERE"}, {Target: "/scratch", Tmpfs: "1m"}, {Source: host + "/none", Target: "/no/optional", Optional: true},
+				{Source: host + "/share", Target: "/mnt/%WHERE"}, {Source: host + "/share/file", Target: "/dev/sub/mine"}, {Target: "/scratch", Tmpfs: "1m"}, {Source: host + "/none", Target: "/no/optional", Optional: true},
 			},
 			Seed: []plan.Node{{Path: "run", Mode: unix.S_IFDIR | 0o711, UID: 7, GID: 8}},
 		},

@@ -22,7 +22,7 @@ func (f *Flake) check() error {
 	}{
 		{"mounts", f.checkMounts}, {"devices", f.checkDevices}, {"workdir", f.checkWorkdir}, {"env", f.checkEnv}, {"entrypoint", f.checkEntrypoint},
 		{"namespaces", f.checkNamespaces}, {"capabilities", f.checkCapabilities}, {"security", f.checkSecurity}, {"groups", f.checkGroups},
-		{"ulimits", f.checkUlimits}, {"limits", f.checkLimits}, {"shm_size", f.checkShm}, {"writable_size", f.checkWritable},
+		{"user", f.checkUser}, {"ulimits", f.checkUlimits}, {"limits", f.checkLimits}, {"shm_size", f.checkShm}, {"writable_size", f.checkWritable},
 	} {
 		if err := keyed(c.key, c.check()); err != nil {
 			return err
@@ -197,6 +197,15 @@ func (f *Flake) checkSecurity() error {
 func (f *Flake) checkGroups() error {
 	if slices.Contains(f.Groups, "") {
 		return bad("name a group of the image, or a number", "a group without a name")
+	}
+	return nil
+}
+
+// checkUser refuses what can be no USER or USER:GROUP whatever the image has: what is behind a second colon would be
+// passed over in silence.
+func (f *Flake) checkUser() error {
+	if strings.Count(f.User, ":") > 1 {
+		return bad("write USER or USER:GROUP, each a name or a number", "%q has more than one colon", f.User)
 	}
 	return nil
 }

@@ -132,6 +132,8 @@ func TestPodmanOptionsRefused(t *testing.T) {
 		"network":                 {"--net bridge", "no virtual networks", "host"},
 		"pid":                     {"--pid container:x", "not host or private", ""},
 		"userns":                  {"--userns auto", "keep-id", "ids: range"},
+		"user":                    {"--user 0:0:0", `user: "0:0:0" has more than one colon`, "USER:GROUP"},
+		"user with an empty part": {"-u app::0", `user: "app::0" has more than one colon`, "USER:GROUP"},
 		"capability":              {"--cap-add NET-RAW", `"NET-RAW" is no capability`, ""},
 		"seccomp":                 {"--security-opt seccomp=/x.json", "there is one profile", ""},
 		"label":                   {"--security-opt label=type:x", "not supported", ""},

@@ -30,6 +30,14 @@ var Never = Check{}
 func NewCheck(path string) Check {
 	var st unix.Stat_t
 	if err := unix.Stat(path, &st); err != nil {
+		return CheckOf(path, nil)
+	}
+	return CheckOf(path, &st)
+}
+
+// CheckOf is the fingerprint of path when it was found to be st, nil for absent.
+func CheckOf(path string, st *unix.Stat_t) Check {
+	if st == nil {
 		return Check{Path: path, Absent: true}
 	}
 	c := Check{Path: path, Dev: st.Dev, Ino: st.Ino, Mtime: st.Mtim.Nano()}

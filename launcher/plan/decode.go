@@ -91,6 +91,8 @@ func (d *decoder) idRange() *Range {
 	return &Range{UIDs: items(d, d.idMap), GIDs: items(d, d.idMap), NewUIDMap: d.str(), NewGIDMap: d.str()}
 }
 
+func (d *decoder) symlink() Symlink { return Symlink{Path: d.str(), Text: d.str()} }
+
 func (d *decoder) check() Check {
 	return Check{
 		Path: d.str(), Absent: d.bool(), Dev: d.u64(), Ino: d.u64(),
@@ -118,7 +120,7 @@ func Decode(b []byte) (*Plan, error) {
 		Writable: d.str(), Store: d.str(), Seed: items(d, d.node), HostLayer: d.hostLayer(), Links: items(d, d.link),
 		Entrypoint: d.strs(), Cmd: d.strs(), Env: d.strs(), Pass: d.strs(), Deny: d.strs(), Set: d.strs(), Cwd: d.str(), CwdVars: d.bool(),
 		UID: d.u32(), GID: d.u32(), Groups: items(d, d.u32),
-		Binds: items(d, d.bind), ShareCwd: d.bool(), Foreign: d.bool(), Copies: items(d, d.copied), Protect: d.strs(),
+		Binds: items(d, d.bind), ShareCwd: d.bool(), Foreign: d.bool(), Copies: items(d, d.copied), Followed: items(d, d.symlink), Protect: d.strs(),
 		PreserveFDs: d.bool(), PilotArguments: d.bool(), Kept: d.str(), Size: d.u64(),
 		Engine: d.str(), User: d.bool(), Caller: d.u32(), Range: d.idRange(), Ops: d.bytes(), Config: d.bytes(), Filters: items(d, d.bytes),
 	}

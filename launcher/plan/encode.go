@@ -14,7 +14,7 @@ import (
 // Early is. Strings and lists carry a 32-bit length. launcher/early/front reads the header as well.
 const (
 	magic      = "FLAKEPLN"
-	version    = 7
+	version    = 8
 	headerSize = 32
 	// maxSize bounds what a reader takes into memory. 100,000 links need about 12 MB.
 	maxSize = 64 << 20
@@ -148,6 +148,7 @@ func (p *Plan) Encode() []byte {
 	e.bool(p.ShareCwd)
 	e.bool(p.Foreign)
 	list(e, p.Copies, (*encoder).copied)
+	list(e, p.Followed, func(e *encoder, s Symlink) { e.str(s.Path); e.str(s.Text) })
 	e.strs(p.Protect)
 	e.bool(p.PreserveFDs)
 	e.bool(p.PilotArguments)

@@ -85,6 +85,9 @@ type Plan struct {
 	Foreign bool
 	// Copies are host files whose content the app gets, each as a file of its own.
 	Copies []Copy
+	// Followed are symlinks of the flake's own layer to a file of the host that its owner replaces, in a directory of Binds. A
+	// kept instance may be from a time when the host had a file there: it gets the link then.
+	Followed []Symlink
 	// Protect are directories of ours on the host that no bind may make writable.
 	Protect []string
 	// PreserveFDs hands over the caller's further descriptors.
@@ -119,6 +122,9 @@ type Plan struct {
 
 // FixedRoot says that no place for a mount can be made in the mounted root.
 func (p *Plan) FixedRoot() bool { return p.Writable == WritableNone || p.Foreign }
+
+// Symlink is one at Path, of that Text.
+type Symlink struct{ Path, Text string }
 
 // Node is a directory, an empty file or a symlink to make in the writable part. Path is relative to the container's root.
 type Node struct {

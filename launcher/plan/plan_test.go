@@ -19,7 +19,7 @@ func sample() *Plan {
 		Links:      []Link{{Source: "/etc/x", Target: "/etc/x", Kind: LinkFile}, {Source: "/a\nb", Target: "/ü", Kind: LinkDir}},
 		Entrypoint: []string{"/usr/bin/aws"}, Cmd: []string{"", "help"}, Env: []string{"A=1"}, Pass: []string{"LC_*"},
 		Deny: []string{"LD_*"}, Set: []string{"A=%B"}, Binds: []Bind{{"%HOME/x", "/x", true, false, false, "", false}, {"/y", "/z", false, true, true, "", false}, {"", "/t", false, false, false, "mode=0700", true}}, ShareCwd: true, Foreign: true,
-		Copies: []Copy{{"/etc/hosts", "/etc/hosts", 0o644}}, Protect: []string{"/s"}, PreserveFDs: true, PilotArguments: true,
+		Copies: []Copy{{"/etc/hosts", "/etc/hosts", 0o644}}, Followed: []Symlink{{"/etc/resolv.conf", "../run/x"}}, Protect: []string{"/s"}, PreserveFDs: true, PilotArguments: true,
 		Kept: KeptResume, HostLayer: &HostLayer{"/s/hostlayers/x", []string{"/usr"}, true}, Size: 1 << 33,
 		Cwd: "/", CwdVars: true, UID: 7, GID: 8, Groups: []uint32{9}, Config: []byte("{}"), Filters: [][]byte{{1, 2}, {3}}, Early: []byte{1, 2, 3, 4, 5, 6, 7, 8},
 		Checks: []Check{{Path: "/x", Absent: true}, {Path: "/y", Dev: 1, Ino: 2, Size: 3, Mtime: -4, Ctime: 5}},

@@ -189,7 +189,7 @@ func readOnly(m Mount) int {
 func deviceNodes() (out []*devices.Device) {
 	for _, n := range nodes {
 		out = append(out, &devices.Device{
-			Rule:     devices.Rule{Type: devices.CharDevice, Major: n.major, Minor: n.minor},
+			Rule:     devices.Rule{Type: devices.CharDevice, Major: n.Major, Minor: n.Minor},
 			Path:     "/dev/" + n.name,
 			FileMode: nodeMode,
 		})

@@ -47,17 +47,47 @@ var DefaultReadonly = []string{
 // hiddenProc is covered by the tmpfs on the directory above it, which is mounted later.
 const hiddenProc = "/dev/shm/proc"
 
-// nodes are the device nodes of a minimal /dev; libcontainer adds ptmx and the links to /proc/self/fd.
+// Number is that of a character device.
+type Number struct{ Major, Minor int64 }
+
+// nodes are the device nodes of a minimal /dev, by their names there; libcontainer adds the links.
 var nodes = []struct {
-	name         string
-	major, minor int64
+	name string
+	Number
 }{
-	{"null", 1, 3},
-	{"zero", 1, 5},
-	{"full", 1, 7},
-	{"random", 1, 8},
-	{"urandom", 1, 9},
-	{"tty", 5, 0},
+	{"null", Number{1, 3}},
+	{"zero", Number{1, 5}},
+	{"full", Number{1, 7}},
+	{"random", Number{1, 8}},
+	{"urandom", Number{1, 9}},
+	{"tty", Number{5, 0}},
+}
+
+// DeviceLinks are the symlinks of /dev, text and path: those that libcontainer makes, but for /dev/core, which would lead
+// to what is masked.
+var DeviceLinks = [][2]string{
+	{"pts/ptmx", "/dev/ptmx"}, {"/proc/self/fd", "/dev/fd"}, {"/proc/self/fd/0", "/dev/stdin"}, {"/proc/self/fd/1", "/dev/stdout"},
+	{"/proc/self/fd/2", "/dev/stderr"},
+}
+
+// DeviceNode is the node of that name in every container's /dev.
+func DeviceNode(name string) (Number, bool) {
+	for _, n := range nodes {
+		if n.name == name {
+			return n.Number, true
+		}
+	}
+	return Number{}, false
+}
+
+// DeviceLink is the text of the symlink of that name there.
+func DeviceLink(name string) (text string, ok bool) {
+	for _, l := range DeviceLinks {
+		if l[1] == "/dev/"+name {
+			return l[0], true
+		}
+	}
+	return "", false
 }
 
 const nodeMode = 0o666

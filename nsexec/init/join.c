@@ -40,6 +40,10 @@ static int is_same(int fd, const struct fresh *f)
 	struct stat st;
 	ssize_t n;
 
+	if (S_ISLNK(f->mode)) {
+		n = readlinkat(fd, "", b, sizeof(b));
+		return n == (ssize_t)f->size && !memcmp(b, f->content, n);
+	}
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size != (off_t)f->size)
 		return 0;
 	while ((n = read(fd, b, sizeof(b))) > 0) {
@@ -59,6 +63,19 @@ static int put(int fd, const struct fresh *f)
 	return ok;
 }
 
+static int make(int at, const char *name, const struct fresh *f)
+{
+	char to[4096];
+
+	if (!S_ISLNK(f->mode))
+		return put(openat(at, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, f->mode), f);
+	if (f->size >= sizeof(to))
+		return 0;
+	memcpy(to, f->content, f->size);
+	to[f->size] = '\0';
+	return symlinkat(to, at, name) == 0;
+}
+
 /*
  * The instance gets the host's present version. What can't be written (a root that is read-only, a directory of another
  * user's store) stays as it was: it was good enough for the last start.
@@ -67,7 +84,8 @@ static void freshen(const struct fresh *f)
 {
 	static const char temp[] = ".flake-fresh";
 	char dir[4096], *slash;
-	int fd = resolve(root, relative(f->target), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW, RESOLVE_IN_ROOT), at, same;
+	int how = S_ISLNK(f->mode) ? O_PATH | O_NOFOLLOW : O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW;
+	int fd = resolve(root, relative(f->target), how, RESOLVE_IN_ROOT), at, same;
 
 	same = fd >= 0 && is_same(fd, f);
 	if (fd >= 0)
@@ -83,9 +101,10 @@ static void freshen(const struct fresh *f)
 	if (at < 0)
 		return;
 	unlinkat(at, temp, 0);
-	if (!put(openat(at, temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, f->mode), f) || renameat(at, temp, at, slash + 1) != 0) {
+	if (!make(at, temp, f) || renameat(at, temp, at, slash + 1) != 0) {
 		unlinkat(at, temp, 0);
-		put(resolve(at, slash + 1, O_WRONLY | O_TRUNC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS), f);
+		if (!S_ISLNK(f->mode))
+			put(resolve(at, slash + 1, O_WRONLY | O_TRUNC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS), f);
 	}
 	close(at);
 }

@@ -66,7 +66,8 @@ func (o *Ops) Graft(source, target string, attrs, flags uint32) {
 	o.add(opGraft, []uint32{attrs, flags}, source, target)
 }
 
-// Fresh has a file of that content in a running instance, where it can be written. Target's directory has to be there.
+// Fresh has a file of that content, or with S_IFLNK in mode a symlink of that text, in a running instance, where it can be
+// written. Target's directory has to be there.
 func (o *Ops) Fresh(target string, content []byte, mode uint32) {
 	payload := binary.NativeEndian.AppendUint32(nil, mode)
 	payload = append(append(payload, target...), 0)

@@ -92,7 +92,7 @@ enum op {
 	OP_KEEP = 65,    /* PID 1 stays, without an app; must come last */
 	OP_AFTER = 66,   /* uint32 number of arguments; file, arguments, environment: to be run when the app has ended */
 	OP_GRAFT = 67,   /* uint32 attributes, flags; source, target: show it in the instance, unless it is there */
-	OP_FRESH = 68,   /* uint32 mode; target, content: have that file in the instance */
+	OP_FRESH = 68,   /* uint32 mode; target, content: have that file, or symlink (S_IFLNK) of that text, in the instance */
 	OP_SERVE = 71,   /* int32 listening socket, lock: what follows runs in a terminal of its own, served to who connects */
 	OP_ATTACH = 72,  /* int32 socket: be at such a terminal; must come last */
 	OP_AGAIN = 70,   /* as OP_AFTER: to become if the instance is about to end */
@@ -210,6 +210,10 @@ void set_scratch(int fd);
 void leave(int status) __attribute__((noreturn));
 void leave_behind(uint32_t op, unsigned long namespaces);
 extern int join_lock; /* what only who enters has to hold */
+
+/* limits.c */
+uint32_t find_limit(unsigned long namespaces);
+const char *limit_remedy(void);
 
 /* after.c: each is file, arguments, NULL, environment, NULL. */
 extern char **again, **after;

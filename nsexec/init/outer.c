@@ -175,7 +175,11 @@ void leave_behind(uint32_t op, unsigned long namespaces)
 	/* What came until now, a ^C for example, is for us alone. */
 	set_mask(&callers_mask, NULL);
 	set_mask(&all, NULL);
-	pid = syscall(SYS_clone, namespaces | (alone ? NEWUSER : 0) | SIGCHLD, 0UL, 0UL, 0UL, 0UL);
+	if (alone)
+		namespaces |= NEWUSER;
+	pid = syscall(SYS_clone, namespaces | SIGCHLD, 0UL, 0UL, 0UL, 0UL);
+	if (pid < 0 && errno == ENOSPC)
+		die(find_limit(namespaces), ENOSPC);
 	if (pid < 0)
 		die(alone ? OP_USERNS : op, errno);
 	if (pid > 0) {

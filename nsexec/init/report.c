@@ -99,9 +99,7 @@ static const char *barred(uint32_t op, int err)
 {
 	if (knob_is("/proc/sys/kernel/unprivileged_userns_clone", '0'))
 		return "let users make namespaces: `sysctl kernel.unprivileged_userns_clone=1` as root";
-	if (knob_is("/proc/sys/user/max_user_namespaces", '0'))
-		return "let users make namespaces: `sysctl user.max_user_namespaces=15000` as root";
-	if ((op == OP_USERNS || op == OP_CLONE) && err != ENOSPC) {
+	if (op == OP_USERNS || op == OP_CLONE) {
 		if (err == EACCES && knob_is("/sys/fs/selinux/enforce", '1'))
 			return "SELinux bars it: allow `user_namespace create` for the type that `ausearch -m avc` names";
 		if (filtered())
@@ -117,8 +115,10 @@ static const char *barred(uint32_t op, int err)
 
 static const char *remedy(uint32_t op, int err)
 {
-	const char *why = own_userns && op != OP_RANGE && (err == EPERM || err == EACCES || err == ENOSPC) ? barred(op, err) : NULL;
+	const char *why = own_userns && op != OP_RANGE && (err == EPERM || err == EACCES) ? barred(op, err) : NULL;
 
+	if (err == ENOSPC && (op == OP_USERNS || op == OP_CLONE))
+		return limit_remedy();
 	if (why)
 		return why;
 	if (err == ENOSYS && filtered())
@@ -126,8 +126,6 @@ static const char *remedy(uint32_t op, int err)
 		       "or use a kernel of version 5.12 or newer";
 	if (err == ENOSYS)
 		return "use a kernel of version 5.12 or newer, or `engine: libcontainer`";
-	if (err == ENOSPC && (op == OP_USERNS || op == OP_CLONE))
-		return "end other containers, or raise user.max_user_namespaces and its like";
 	if (op == OP_KEYRING)
 		return "end other containers, or raise kernel.keys.maxkeys";
 	if (err == ENOSPC || err == ENOMEM || err == EDQUOT)

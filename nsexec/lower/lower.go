@@ -9,6 +9,7 @@ import (
 	"github.com/opencontainers/runc/libcontainer/configs"
 	"golang.org/x/sys/unix"
 
+	"github.com/flake-launcher/flake-launcher/nsexec/config"
 	initproc "github.com/flake-launcher/flake-launcher/nsexec/init"
 )
 
@@ -113,9 +114,7 @@ func (l *lowering) nodes() error {
 		l.Node(d.Path, unix.S_IFCHR|uint32(d.FileMode.Perm()), uint32(d.Major), uint32(d.Minor), d.Uid, d.Gid, flags)
 	}
 	if slices.ContainsFunc(l.in.Mounts, func(m *configs.Mount) bool { return m.Destination == "/dev" && !m.IsBind() }) {
-		// Those that libcontainer makes, but for /dev/core: it would lead to what is masked.
-		for _, link := range [][2]string{{"pts/ptmx", "/dev/ptmx"}, {"/proc/self/fd", "/dev/fd"}, {"/proc/self/fd/0", "/dev/stdin"},
-			{"/proc/self/fd/1", "/dev/stdout"}, {"/proc/self/fd/2", "/dev/stderr"}} {
+		for _, link := range config.DeviceLinks {
 			l.Symlink(link[0], link[1])
 		}
 	} else if len(c.Devices) > 0 {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -134,8 +135,12 @@ func TestLook(t *testing.T) {
 		return s
 	}
 	before := look()
-	if want := []string{top, top + "/sub", top + "/sub/file"}; strings.Join(before.Watch, "\n") != strings.Join(want, "\n") {
-		t.Errorf("watched: %q", before.Watch)
+	var paths []string
+	for _, w := range before.Watch {
+		paths = append(paths, w.Path)
+	}
+	if want := []string{top, top + "/sub", top + "/sub/file"}; !slices.Equal(paths, want) {
+		t.Errorf("watched: %q", paths)
 	}
 	for n := range maxWatch {
 		write(t, fmt.Sprintf("%s/many/%04d", top, n), "")
@@ -155,6 +160,38 @@ func TestLook(t *testing.T) {
 	}
 	if look().fingerprint == before.fingerprint {
 		t.Error("a mode was changed, and nobody sees it")
+	}
+}
+
+// What is watched is as it was at the look: a file's own state, and of a link that of what it leads to.
+func TestWatchedAsItWas(t *testing.T) {
+	m := newMaker(t)
+	dir := t.TempDir()
+	write(t, dir+"/file", "one")
+	for name, text := range map[string]string{"link": "file", "lost": "nowhere"} {
+		if err := os.Symlink(text, dir+"/"+name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	states := map[Source]*State{}
+	for _, s := range []Source{{Tar, dir + "/file"}, {Path, dir + "/file"}, {Path, dir + "/link"}, {Path, dir + "/lost"}} {
+		var err error
+		if states[s], err = m.Look(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, dir+"/file", "another")
+	for s, state := range states {
+		w := state.Watch
+		if s.Path == dir+"/lost" {
+			if len(w) != 1 || w[0].Stat != nil {
+				t.Errorf("%v: %+v", s, w)
+			}
+			continue
+		}
+		if len(w) != 1 || w[0].Path != s.Path || w[0].Stat == nil || w[0].Stat.Size != 3 {
+			t.Errorf("%v: %+v", s, w)
+		}
 	}
 }
 

@@ -38,9 +38,17 @@ type State struct {
 	// that the source changed. Of a directory with all that is below these are
 	// all entries if there are at most 250; otherwise only directories, the
 	// first 250: a file that is edited in place is not noticed then.
-	Watch []string
+	Watch []Watched
 
 	fingerprint string
+}
+
+// Watched is a path to watch, as it was when Look came by: what changes
+// between that and a later look must not go unseen. Stat is that of stat(2),
+// nil for a link that leads nowhere.
+type Watched struct {
+	Path string
+	Stat *unix.Stat_t
 }
 
 // Look finds out what a source looks like. Every entry below a directory
@@ -65,7 +73,7 @@ func (m *Maker) Look(s Source) (*State, error) {
 type looking struct {
 	State
 	sum         hash.Hash
-	dirs, files []string
+	dirs, files []Watched
 	entries     int
 }
 
@@ -78,11 +86,16 @@ func (l *looking) tar() error {
 		return errKind
 	}
 	l.add("", &st)
-	l.Watch = []string{l.Source.Path}
+	l.Watch = []Watched{{l.Source.Path, &st}}
 	return nil
 }
 
 func (l *looking) tree() error {
+	top := Watched{Path: l.Source.Path}
+	var st unix.Stat_t
+	if ignoreEINTR(func() error { return unix.Stat(top.Path, &st) }) == nil {
+		top.Stat = &st
+	}
 	err := walk(l.Source.Path, func(e *entry) error {
 		l.add(e.rel, &e.st)
 		l.note(e)
@@ -96,7 +109,7 @@ func (l *looking) tree() error {
 		l.Watch = append(l.Watch, l.files...)
 	}
 	if len(l.Watch) == 0 { // a link or a fifo: what a stat of it says
-		l.Watch = []string{l.Source.Path}
+		l.Watch = []Watched{top}
 	}
 	return nil
 }
@@ -127,15 +140,16 @@ func (l *looking) add(rel string, st *unix.Stat_t) {
 // note remembers an entry to watch. A link cannot change but by its directory.
 func (l *looking) note(e *entry) {
 	l.entries++
-	path := filepath.Join(l.Source.Path, e.rel)
+	st := e.st
+	w := Watched{filepath.Join(l.Source.Path, e.rel), &st}
 	switch e.st.Mode & unix.S_IFMT {
 	case unix.S_IFDIR:
 		if len(l.dirs) < maxWatch {
-			l.dirs = append(l.dirs, path)
+			l.dirs = append(l.dirs, w)
 		}
 	case unix.S_IFREG:
 		if len(l.files) < maxWatch {
-			l.files = append(l.files, path)
+			l.files = append(l.files, w)
 		}
 	}
 }

@@ -1,5 +1,6 @@
 /* Whether all is as it was when the plan was compiled. See launcher.load, plan.Fresh and caller.Before. */
 #include "front.h"
+#include <stdio.h>
 #include <sys/utsname.h>
 
 extern char flake_build[] __attribute__((weak)); /* its address is the number: see the Makefile */
@@ -49,21 +50,33 @@ static int holds(struct part p)
 	return dir || (size == (uint64_t)st.st_size && ctime == st.st_ctim.tv_sec * 1000000000ULL + st.st_ctim.tv_nsec);
 }
 
-/* A source leads where it did, by a path without symlinks, or is still missing. */
+/*
+ * A source leads where it did, by a path without symlinks, or is still missing. Another name of the same file or directory
+ * is not the same: its mount may be read-only, or have others below it, and what is protected is told by its path.
+ */
 static int leads(struct part p)
 {
 	const char *path = take_text(&p), *real = take_text(&p);
-	struct stat a, b;
-	int fd, ok;
+	char self[32], now[4096];
+	struct stat st;
+	ssize_t n;
+	int fd;
 
 	if (!*real)
-		return stat(path, &a) != 0 && (errno == ENOENT || errno == ENOTDIR);
-	fd = resolve(AT_FDCWD, real, O_PATH, RESOLVE_NO_SYMLINKS);
+		return stat(path, &st) != 0 && (errno == ENOENT || errno == ENOTDIR);
+	if (!strcmp(path, real)) {
+		fd = resolve(AT_FDCWD, real, O_PATH, RESOLVE_NO_SYMLINKS);
+		if (fd >= 0)
+			close(fd);
+		return fd >= 0;
+	}
+	fd = open(path, O_PATH | O_CLOEXEC);
 	if (fd < 0)
 		return 0;
-	ok = !strcmp(path, real) || (fstat(fd, &a) == 0 && stat(path, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino);
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	n = readlink(self, now, sizeof(now));
 	close(fd);
-	return ok;
+	return n == (ssize_t)strlen(real) && !memcmp(now, real, n);
 }
 
 static int is_protected_as_before(struct part p)

@@ -116,7 +116,7 @@ static int read_section(int fd, struct start *s)
 
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || (st.st_mode & 022) || (st.st_uid != 0 && st.st_uid != geteuid()))
 		return 0;
-	if (pread(fd, head, sizeof(head), 0) != sizeof(head) || memcmp(head, "FLAKEPLN\7\0\0\0", 12))
+	if (pread(fd, head, sizeof(head), 0) != sizeof(head) || memcmp(head, "FLAKEPLN\10\0\0\0", 12))
 		return 0;
 	at = le32(head + 20);
 	s->size = le32(head + 24);

@@ -42,6 +42,7 @@ func (c *Compiler) basics(p *plan.Plan, prof caller.Profile, host *hostFiles, vi
 			text, err := os.Readlink(filepath.Join(c.HostRoot, path))
 			if err == nil {
 				host.nodes = append(host.nodes, hostlink.Node{Path: target, Kind: hostlink.KindSymlink, Mode: 0o777, Target: text})
+				p.Followed = append(p.Followed, plan.Symlink{Path: target, Text: text})
 				p.Binds = append(p.Binds, plan.Bind{Source: dir, Target: dir, ReadOnly: true, Optional: true})
 				continue
 			}

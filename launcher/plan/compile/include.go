@@ -55,13 +55,14 @@ func (c *Compiler) includes(ctx context.Context, p *plan.Plan, req Request, imag
 	return out, nil
 }
 
-// include gets the layer of one source, and what tells that it changed: taken before it is read.
+// include gets the layer of one source, and what tells that it changed: it is from the very look that says which layer
+// that is, or taken before anything is read.
 func (c *Compiler) include(ctx context.Context, m *include.Maker, s include.Source, below []include.Part, own bool) (*include.Layer, []plan.Check, error) {
 	var checks []plan.Check
 	state, err := m.Look(s)
 	if err == nil {
-		for _, path := range state.Watch {
-			checks = append(checks, plan.NewCheck(path))
+		for _, w := range state.Watch {
+			checks = append(checks, plan.CheckOf(w.Path, w.Stat))
 		}
 		l, err := m.Make(ctx, state, below, own)
 		return l, checks, err
