@@ -19,7 +19,7 @@ int next_signal(siginfo_t *info)
 }
 
 /* Told by the app's process, which has our memory until it is another program. */
-static volatile int not_started, stopped_early;
+static volatile int not_started;
 
 static const char *search_path(void)
 {
@@ -225,44 +225,8 @@ static void forward(pid_t app, int sig, const siginfo_t *si)
 		kill(app, sig);
 }
 
-static void note_stop(int sig)
-{
-	stopped_early = sig;
-}
-
-/* We wait until the app is another program, and nobody could tell of a stop before that: it comes when it is one. */
-static void put_off_stops(void)
-{
-	static const int kinds[] = {SIGTSTP, SIGTTIN, SIGTTOU};
-	struct sigaction was, act = {.sa_handler = note_stop};
-	size_t i;
-
-	for (i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
-		if (sigaction(kinds[i], NULL, &was) == 0 && was.sa_handler == SIG_DFL)
-			sigaction(kinds[i], &act, NULL);
-}
-
-/*
- * What was typed while the app was not there yet: we are in its group, and have got it. What came while we were cloned is
- * without its origin, which the outer process knows. What somebody sent to the group the outer process hands on.
- */
-static uint64_t typed_early(void)
-{
-	uint64_t keys = 1ULL << (SIGINT - 1) | 1ULL << (SIGQUIT - 1) | 1ULL << (SIGTSTP - 1), typed = 0;
-	siginfo_t info;
-	int sig;
-
-	if (!speaker || own_group)
-		return 0;
-	while ((sig = syscall(SYS_rt_sigtimedwait, &keys, &info, &(struct timespec){0, 0}, sizeof(keys))) > 0)
-		if (info.si_code == SI_KERNEL || (info.si_pid == 0 && __atomic_load_n(&shared->typed, __ATOMIC_RELAXED) >> sig & 1))
-			typed |= 1ULL << (sig - 1);
-	return typed;
-}
-
 void run(char **argv, const uint64_t *old_mask)
 {
-	static uint64_t typed; /* which vfork leaves alone */
 	siginfo_t info;
 	pid_t app, parent, outer = getppid();
 	int sig;
@@ -278,7 +242,7 @@ void run(char **argv, const uint64_t *old_mask)
 	if (recheck)
 		wait_at_gate(GATE_CHECKED);
 	parent = getpid();
-	typed = typed_early();
+	hear_keys();
 	/* With our memory, until it is another program: we have nothing to do before that, and copying it takes time. */
 	app = vfork();
 	if (app < 0 && joined && errno == ENOMEM && again) { /* the answer also where PID 1 has ended: the outer process knows */
@@ -288,6 +252,7 @@ void run(char **argv, const uint64_t *old_mask)
 	if (app < 0)
 		die(STAGE_FORK, errno);
 	if (app == 0) {
+		put_off_stops();
 		trace_app("execve");
 		if (own_group)
 			setpgid(0, 0);
@@ -295,18 +260,13 @@ void run(char **argv, const uint64_t *old_mask)
 			_exit(125);
 		if (child_ignored)
 			signal(SIGCHLD, SIG_IGN);
-		put_off_stops();
 		set_mask(old_mask, NULL);
 		claim_descriptors();
 		exec_app(argv);
 	}
 	if (own_group)
 		setpgid(app, app); /* whoever comes first: a signal to the group must find it */
-	for (sig = 1; typed; sig++, typed >>= 1)
-		if (typed & 1)
-			kill(app, sig);
-	if (stopped_early)
-		kill(app, stopped_early);
+	kill_typed(app);
 	if (!not_started)
 		report(KIND_STARTED, 0, 0, 0);
 	trace("waiting");

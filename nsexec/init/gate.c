@@ -132,6 +132,7 @@ void perform_if(char *blob, uint64_t size, int (*check)(void))
 		perform_list(blob, size);
 	recheck = NULL;
 	is_outer = 0;
+	forget_keys();
 	set_mask(&callers_mask, NULL);
 	if (child_ignored)
 		signal(SIGCHLD, SIG_IGN);

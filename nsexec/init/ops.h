@@ -291,6 +291,13 @@ void share_memory(uint32_t op);
 void relay(pid_t pid1, const struct signalfd_siginfo *in);
 void stop(pid_t pid1, int pipe, int sig);
 
+/* keys.c */
+pid_t clone_hearing_keys(unsigned long namespaces);
+void forget_keys(void);
+void hear_keys(void);
+void put_off_stops(void);
+void kill_typed(pid_t app);
+
 /* app.c */
 extern int own_group, child_ignored, host_pids, joined;
 int next_signal(siginfo_t *info);

@@ -172,12 +172,9 @@ void leave_behind(uint32_t op, unsigned long namespaces)
 	note_terminal();
 	if (recheck)
 		note_processor();
-	/* What came until now, a ^C for example, is for us alone. */
-	set_mask(&callers_mask, NULL);
-	set_mask(&all, NULL);
 	if (alone)
 		namespaces |= NEWUSER;
-	pid = syscall(SYS_clone, namespaces | SIGCHLD, 0UL, 0UL, 0UL, 0UL);
+	pid = clone_hearing_keys(namespaces);
 	if (pid < 0 && errno == ENOSPC)
 		die(find_limit(namespaces), ENOSPC);
 	if (pid < 0)
@@ -194,7 +191,8 @@ void leave_behind(uint32_t op, unsigned long namespaces)
 		}
 		if (holding)
 			guard(pid, fds[0], signals);
-		close(join_lock);
+		if (join_lock >= 0)
+			close(join_lock);
 		if (after)
 			complaints = fcntl(2, F_DUPFD_CLOEXEC, 3);
 		if (!again)

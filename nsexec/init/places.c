@@ -105,7 +105,8 @@ int find_parent(uint32_t op, const char *path, int flags, const char **name)
 	}
 	if (parent >= 0 && with == flags && !strcmp(known, b))
 		return parent;
-	close(parent);
+	if (parent >= 0)
+		close(parent);
 	parent = open_dirs(b, flags);
 	if (parent < 0)
 		die_at(op, errno, "find", path, NULL);
@@ -142,7 +143,8 @@ void attach(uint32_t op, int tree, int target, const char *a, const char *b)
 		die_at(op, errno, "mount", a, b);
 	close(tree);
 	close(target);
-	close(parent);
+	if (parent >= 0)
+		close(parent);
 	parent = -1;
 }
 

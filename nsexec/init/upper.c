@@ -123,7 +123,8 @@ static int upper_parent(uint32_t op, char *path, const char **name)
 		return upper;
 	*slash = '\0';
 	if (parent < 0 || strcmp(known, path)) {
-		close(parent);
+		if (parent >= 0)
+			close(parent);
 		parent = resolve(upper, path, O_RDONLY | O_DIRECTORY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
 		*known = '\0';
 		if (strlen(path) < sizeof(known))

@@ -1,0 +1,4 @@
+#if __has_include("stamp.h")
+#include "stamp.h"
+#endif
+#include "../../../nsexec/init/keys.c"
