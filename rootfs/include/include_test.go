@@ -137,6 +137,17 @@ func TestLook(t *testing.T) {
 	if want := []string{top, top + "/sub", top + "/sub/file"}; strings.Join(before.Watch, "\n") != strings.Join(want, "\n") {
 		t.Errorf("watched: %q", before.Watch)
 	}
+	// A start follows links: what this one is, and that it is another, only its directory tells.
+	link := filepath.Join(top, "link")
+	if err := os.Symlink("sub", link); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := m.Look(Source{Path, link}); err != nil || strings.Join(s.Watch, "\n") != top {
+		t.Errorf("of a link are watched: %q, %v", s.Watch, err)
+	}
+	if err := os.Remove(link); err != nil {
+		t.Fatal(err)
+	}
 	for n := range maxWatch {
 		write(t, fmt.Sprintf("%s/many/%04d", top, n), "")
 	}

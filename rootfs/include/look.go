@@ -95,7 +95,7 @@ func (l *looking) tree() error {
 	if l.entries <= maxWatch {
 		l.Watch = append(l.Watch, l.files...)
 	}
-	if len(l.Watch) == 0 { // a link or a fifo: what a stat of it says
+	if len(l.Watch) == 0 { // a fifo: what a stat of it says
 		l.Watch = []string{l.Source.Path}
 	}
 	return nil
@@ -124,11 +124,16 @@ func (l *looking) add(rel string, st *unix.Stat_t) {
 	fmt.Fprintf(l.sum, "%q %d %d %o %d:%d %d %d %d\n", rel, st.Dev, st.Ino, st.Mode, st.Uid, st.Gid, st.Size, st.Mtim.Nano(), st.Ctim.Nano())
 }
 
-// note remembers an entry to watch. A link cannot change but by its directory.
+// note remembers an entry to watch. A link cannot change but by its directory, and a start, which follows links, sees it
+// there alone.
 func (l *looking) note(e *entry) {
 	l.entries++
 	path := filepath.Join(l.Source.Path, e.rel)
 	switch e.st.Mode & unix.S_IFMT {
+	case unix.S_IFLNK:
+		if e.rel == "." {
+			l.dirs = append(l.dirs, filepath.Dir(path))
+		}
 	case unix.S_IFDIR:
 		if len(l.dirs) < maxWatch {
 			l.dirs = append(l.dirs, path)
