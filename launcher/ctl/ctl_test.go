@@ -49,6 +49,7 @@ func TestUsage(t *testing.T) {
 		"load without a file":     {[]string{"load"}, 2, "a file is wanted"},
 		"register without --app":  {[]string{"register", "--container", "x"}, 2, "--app is wanted"},
 		"layer without a base":    {[]string{"register", "--container", "x", "--app", "/x", "--layer", "l"}, 2, "--layer needs a --base"},
+		"empty include":           {[]string{"register", "--container", "x", "--app", "/x", "--include-tar", ""}, 2, "--include-tar: the path is empty"},
 		"relative target":         {[]string{"register", "--container", "x", "--app", "/x", "--target", "x"}, 2, "not an absolute path"},
 		"remove nothing":          {[]string{"remove"}, 2, "either flakes or --container"},
 		"remove both":             {[]string{"remove", "a", "--container", "b"}, 2, "either flakes or --container"},
