@@ -43,6 +43,21 @@ func testStackOfThree(t *testing.T, by fixture.Caller) {
 	}
 }
 
+// A directory that a layer does not name gives way to a file of the host, as one does that it names.
+func TestHostFileForImpliedDirectory(t *testing.T) {
+	fixture.Each(t, testHostFileForImpliedDirectory)
+}
+
+func testHostFileForImpliedDirectory(t *testing.T, by fixture.Caller) {
+	s := started(t, by)
+	s.Load(fixture.Delta(t, "middle", `dir usr`, `dir usr/bin`, `dir usr/bin/env`))
+	s.Load(fixture.Delta(t, "top", `file usr/bin/env/x`, `file removed data="usr/bin/env\n"`))
+	s.Register("stack", "top", "--base", "probe", "--layer", "middle", "--target", "/bin/probe")
+	if out := s.MustApp("stack", "stat", "/usr/bin/env").Stdout; !strings.HasPrefix(out, "100000 ") {
+		t.Errorf("the host's file: %s", out)
+	}
+}
+
 func TestConfigOfStack(t *testing.T) { fixture.Each(t, testConfigOfStack) }
 
 func testConfigOfStack(t *testing.T, by fixture.Caller) {

@@ -31,7 +31,7 @@ type Catalog struct {
 
 // lock serialises writers of one registration directory. It waits; the kernel drops it when the process ends.
 func (c *Catalog) lock() (unlock func(), err error) {
-	if err := os.MkdirAll(c.Dir, 0o755); err != nil {
+	if err := mkdirs(new(undo), c.Dir); err != nil {
 		return nil, fmt.Errorf("make directory of registrations: %w", err)
 	}
 	f, err := os.Open(c.Dir)

@@ -11,8 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/google/renameio/v2"
-
 	"github.com/flake-launcher/flake-launcher/launcher/flake"
 	"github.com/flake-launcher/flake-launcher/launcher/plan/compile"
 )
@@ -104,30 +102,15 @@ func put(u *undo, path string, data []byte) error {
 	if err := mkdirs(u, filepath.Dir(path)); err != nil {
 		return err
 	}
-	if err := renameio.WriteFile(path, data, 0o644); err != nil {
+	if err := writeFile(path, data); err != nil {
 		return err
 	}
 	u.add(func() error {
 		if old != nil {
-			return renameio.WriteFile(path, old, 0o644)
+			return writeFile(path, old)
 		}
 		return os.Remove(path)
 	})
-	return nil
-}
-
-// mkdirs makes missing directories, those on the way too.
-func mkdirs(u *undo, dir string) error {
-	if _, err := os.Stat(dir); err == nil || !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	if err := mkdirs(u, filepath.Dir(dir)); err != nil {
-		return err
-	}
-	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
-		return err
-	}
-	u.add(func() error { return os.Remove(dir) })
 	return nil
 }
 
@@ -143,7 +126,7 @@ func (e exported) remove(u *undo) error {
 	if err := os.Remove(e.Path); err != nil {
 		return fmt.Errorf("remove what was exported: %w", err)
 	}
-	u.add(func() error { return renameio.WriteFile(e.Path, data, 0o644) })
+	u.add(func() error { return writeFile(e.Path, data) })
 	return nil
 }
 

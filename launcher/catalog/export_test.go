@@ -3,14 +3,17 @@ package catalog
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
 
 	"github.com/flake-launcher/flake-launcher/launcher/plan"
+	"github.com/flake-launcher/flake-launcher/rootfs"
 )
 
 // documented adds documents to the layer of the image that newCatalog makes.
@@ -74,6 +77,28 @@ func TestExport(t *testing.T) {
 		must(t, err)
 		if got := exportedBelow(t, share); len(got) != 0 {
 			t.Errorf("left behind: %q", got)
+		}
+	})
+	t.Run("root's are everybody's, whatever his umask", func(t *testing.T) {
+		c, bin, share := setup(t)
+		old := unix.Umask(0o077)
+		_, err := c.Register(ctx, newFlake(bin+"/app", "/bin/app"), export)
+		unix.Umask(old)
+		must(t, err)
+		rest := fs.FileMode(0o055)
+		if !rootfs.Privileged() {
+			rest = 0
+		}
+		for _, path := range []string{c.Dir, c.file("app"), share + "/man", share + "/man/man1", share + "/man/man1/app.1.gz"} {
+			st, err := os.Stat(path)
+			must(t, err)
+			want := rest
+			if !st.IsDir() {
+				want &= 0o044
+			}
+			if got := st.Mode().Perm() & 0o077; got != want {
+				t.Errorf("%s: others have %03o, not %03o", path, got, want)
+			}
 		}
 	})
 	t.Run("under another name pages, but no completions", func(t *testing.T) {

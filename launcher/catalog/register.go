@@ -240,12 +240,12 @@ func (c *Catalog) writeRegistration(u *undo, name string, f *flake.Flake) error 
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("read registration: %w", err)
 	}
-	if err := renameio.WriteFile(file, b, 0o644); err != nil {
+	if err := writeFile(file, b); err != nil {
 		return fmt.Errorf("write registration: %w", err)
 	}
 	u.add(func() error {
 		if old != nil {
-			return renameio.WriteFile(file, old, 0o644)
+			return writeFile(file, old)
 		}
 		return os.Remove(file)
 	})

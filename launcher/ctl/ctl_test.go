@@ -3,12 +3,16 @@ package ctl
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/flake-launcher/flake-launcher/launcher"
+	"github.com/flake-launcher/flake-launcher/rootfs"
 )
 
 // TestMain stands in for an installation: commands look for the launcher that links point to.
@@ -49,6 +53,7 @@ func TestUsage(t *testing.T) {
 		"load without a file":     {[]string{"load"}, 2, "a file is wanted"},
 		"register without --app":  {[]string{"register", "--container", "x"}, 2, "--app is wanted"},
 		"layer without a base":    {[]string{"register", "--container", "x", "--app", "/x", "--layer", "l"}, 2, "--layer needs a --base"},
+		"empty include":           {[]string{"register", "--container", "x", "--app", "/x", "--include-tar", ""}, 2, "--include-tar: the path is empty"},
 		"relative target":         {[]string{"register", "--container", "x", "--app", "/x", "--target", "x"}, 2, "not an absolute path"},
 		"remove nothing":          {[]string{"remove"}, 2, "either flakes or --container"},
 		"remove both":             {[]string{"remove", "a", "--container", "b"}, 2, "either flakes or --container"},
@@ -122,6 +127,35 @@ func TestEmptyStoreIsNoError(t *testing.T) {
 	t.Setenv("FLAKES_ROOT", filepath.Join(t.TempDir(), "root"))
 	for format, want := range map[string]string{"json": "[]\n", "csv": "", "table": "NAME  ID  LAYERS  SIZE  PULLED\n"} {
 		if code, out, errs := call(t, "images", "--format", format); code != 0 || out != want || errs != "" {
+			t.Errorf("%s: %d, %q, %q", format, code, out, errs)
+		}
+	}
+}
+
+// An image is listed by each of its names.
+func TestImagesOfSeveralNames(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "root")
+	t.Setenv("FLAKES_ROOT", root)
+	s, err := rootfs.Create(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmp, err := s.Temp("test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tmp.Close()
+	layer, manifest := filepath.Join(tmp.Dir(), "l"), []byte("{}")
+	id, d := digest.FromString("layer"), digest.FromBytes(manifest)
+	err = errors.Join(os.Mkdir(layer, 0o755), s.CommitLayer(layer, id.Encoded()),
+		s.PutImage(rootfs.Record{Digest: d, Layers: []rootfs.LayerRecord{{ID: id.Encoded(), DiffID: id}}}, manifest, []byte("{}")),
+		s.SetRef("localhost/a:latest", d), s.SetRef("localhost/b:latest", d))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for format, want := range map[string]int{"table": 2, "csv": 2, "json": 1} {
+		code, out, errs := call(t, "images", "--format", format)
+		if code != 0 || strings.Count(out, d.Encoded()[:12]) != want || !strings.Contains(out, "localhost/b:latest") {
 			t.Errorf("%s: %d, %q, %q", format, code, out, errs)
 		}
 	}

@@ -74,6 +74,9 @@ func (c *registerCmd) Run(ctx context.Context, s *session) error {
 	if c.Target != nil && *c.Target != "" && !filepath.IsAbs(*c.Target) {
 		return usageError{fmt.Errorf("--target %s: not an absolute path", *c.Target)}
 	}
+	if err := c.Absolute(); err != nil {
+		return usageError{err}
+	}
 	if c.App == "" && !c.Info {
 		return usageError{errors.New("--app is wanted")}
 	}

@@ -139,6 +139,11 @@ func (c imagesCmd) Run(s *session) error {
 		}
 		records = append(records, r)
 		rows = append(rows, []string{r.Name, i.Digest.Encoded()[:12], fmt.Sprint(r.Layers), humanSize(r.Size), r.Pulled.Local().Format("2006-01-02 15:04")})
+		for n := 1; n < len(r.Names); n++ { // the same, by another name
+			row := slices.Clone(rows[len(rows)-1])
+			row[0] = r.Names[n]
+			rows = append(rows, row)
+		}
 	}
 	return printRows(s.Out, c.Format, imageHead, rows, records)
 }

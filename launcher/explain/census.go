@@ -76,7 +76,7 @@ func (c *census) images(dir string) error {
 	}
 	for _, e := range entries {
 		path := strings.TrimSuffix(dir, "/") + "/" + e.Info.Name()
-		if c.covered(path) {
+		if c.covered(path, e.Info.IsDir()) {
 			continue
 		}
 		if e.Info.IsDir() {
@@ -90,13 +90,14 @@ func (c *census) images(dir string) error {
 	return nil
 }
 
-// covered says whether something is laid over the images' entry.
-func (c *census) covered(path string) bool {
+// covered says whether something is laid over the images' entry. Of two directories both show. One of the host that is
+// linked is laid over nothing where the images have a symlink to a directory; where it is, it is among the nodes.
+func (c *census) covered(path string, dir bool) bool {
 	if l, ok := c.r.linked[path]; ok && l.Kind != hostlink.KindDir {
 		return true
 	}
 	n, ok := c.r.nodes[path]
-	return own(path) || ok && n.Kind != hostlink.KindDir || c.copied(path)
+	return own(path) || ok && !(dir && n.Kind == hostlink.KindDir) || c.copied(path)
 }
 
 func (c *census) add(path string, origin int, bytes int64) {

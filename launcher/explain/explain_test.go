@@ -3,6 +3,8 @@ package explain
 import (
 	"bytes"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -63,6 +65,39 @@ func TestOf(t *testing.T) {
 	}
 	if few, err := Of(s, false); err != nil || few.Files != nil {
 		t.Errorf("not asked for each: %v, %v", few.Files, err)
+	}
+}
+
+// Of a directory and a file in one place one shows, and nothing that is in the directory where it is the other.
+func TestOfOtherKinds(t *testing.T) {
+	s, host := subject(t)
+	base := s.Compiled.Root.Layers[0].Dir
+	must(t, os.MkdirAll(filepath.Join(base, "srv/dir"), 0o755))
+	must(t, os.WriteFile(filepath.Join(base, "srv/dir/x"), nil, 0o644))
+	must(t, os.WriteFile(filepath.Join(base, "srv/file"), nil, 0o644))
+	s.Compiled.Host.Linked = append(s.Compiled.Host.Linked,
+		hostlink.Linked{Path: "srv/dir", Target: "/srv/dir", Source: host + "/usr/bin/tool", Kind: hostlink.KindFile},
+		hostlink.Linked{Path: "srv/file", Target: "/srv/file", Source: host + "/usr/bin", Kind: hostlink.KindDir},
+		hostlink.Linked{Path: "lib", Target: "/lib", Source: host + "/usr/bin", Kind: hostlink.KindDir}, // the base's symlink stays
+	)
+	s.Compiled.Root.Nodes = append(s.Compiled.Root.Nodes, hostlink.Node{Path: "/srv/file", Kind: hostlink.KindDir, Mode: 0o755})
+	e, err := Of(s, true)
+	must(t, err)
+	listed := map[string]bool{}
+	for _, f := range e.Files {
+		listed[f.Path] = true
+	}
+	for path, want := range map[string]bool{"/srv/dir": true, "/srv/dir/x": false, "/srv/file": false, "/lib": true} {
+		if listed[path] != want {
+			t.Errorf("%s is listed: %v", path, listed[path])
+		}
+	}
+	for path, kind := range map[string]string{"/srv/dir": "file", "/srv/dir/x": "", "/srv/dir/..": "", "/srv/file": "directory"} {
+		got, err := Path(s, path)
+		must(t, err)
+		if got.Is == nil && kind != "" || got.Is != nil && got.Is.Kind != kind {
+			t.Errorf("%s is %+v, not %q", path, got.Is, kind)
+		}
 	}
 }
 

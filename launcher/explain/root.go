@@ -251,7 +251,8 @@ func (r *root) walk(path string, follow bool) (place string, steps []Step, missi
 			return place, steps, false, err
 		}
 		if e.mode&fs.ModeSymlink == 0 || !follow && len(todo) == 0 {
-			place = next
+			// What the images have below a directory that is a file here is not to be reached.
+			place, missing = next, !e.mode.IsDir() && slices.ContainsFunc(todo, func(name string) bool { return name != "" })
 			continue
 		}
 		if len(steps) >= 40 {

@@ -86,7 +86,9 @@ func Path(s Subject, path string) (*Story, error) {
 		return nil, err
 	}
 	defer r.close()
-	path = filepath.Clean("/" + path)
+	if path = "/" + strings.TrimLeft(path, "/"); !strings.Contains(path, "..") { // which behind a symlink is that one's parent
+		path = filepath.Clean(path)
+	}
 	t := &Story{Flake: s.Name, Path: path, Steps: []Step{}, Layers: []Sighting{}, Named: []Named{}}
 	place, steps, missing, err := r.walk(path, true)
 	if err != nil {

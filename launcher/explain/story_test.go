@@ -47,12 +47,13 @@ func told(t *Story, host string) string {
 func TestStory(t *testing.T) {
 	s, host := subject(t)
 	for behaviour, test := range map[string]struct{ path, want string }{
-		"the delta over the base":            {"/bin/app", "/bin/app: file 0644 of delta d; d has file and wins; b has file hidden"},
-		"the base alone, by a relative path": {"bin/sh", "/bin/sh: file 0644 of base b; b has file and wins"},
-		"through a symlink of the base":      {"/lib/one", "/usr/lib/one: by /lib -> usr/lib file 0644 of base b; b has file and wins"},
-		"what a layer took away":             {"/opt/gone/x", "/opt/gone/x: nothing; d has whiteout; b has file hidden"},
-		"nothing at all":                     {"/no/where", "/no/where: nothing"},
-		"a manifest":                         {"/removed", `/removed: hidden; d has file`},
+		"the delta over the base":               {"/bin/app", "/bin/app: file 0644 of delta d; d has file and wins; b has file hidden"},
+		"the base alone, by a relative path":    {"bin/sh", "/bin/sh: file 0644 of base b; b has file and wins"},
+		"through a symlink of the base":         {"/lib/one", "/usr/lib/one: by /lib -> usr/lib file 0644 of base b; b has file and wins"},
+		"the parent of what a symlink leads to": {"/lib/../bin", "/usr/bin: by /lib -> usr/lib directory 0755 of launcher"},
+		"what a layer took away":                {"/opt/gone/x", "/opt/gone/x: nothing; d has whiteout; b has file hidden"},
+		"nothing at all":                        {"/no/where", "/no/where: nothing"},
+		"a manifest":                            {"/removed", `/removed: hidden; d has file`},
 		"a host file of a manifest": {
 			"/usr/bin/tool", `/usr/bin/tool: file 0644 of host; host /usr/bin/tool shown "layer" ""; removed line 1 linked ""`,
 		},

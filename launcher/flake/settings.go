@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -74,8 +75,8 @@ func ParseSettings(file string) (Settings, error) {
 	var path *fs.PathError
 	var syntax *SyntaxError
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return Settings{}, nil
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ENAMETOOLONG):
+		return Settings{}, nil // nor can one be there, below a HOME like /dev/null
 	case errors.As(err, &path):
 		return Settings{}, &SettingsError{path}
 	case err == nil:

@@ -43,8 +43,13 @@ func TestParseSettings(t *testing.T) {
 			}
 		})
 	}
-	if got, err := ParseSettings(filepath.Join(t.TempDir(), "none")); err != nil || cmp.Diff(Settings{}, got) != "" {
-		t.Errorf("no file: %v, %v", got, err)
+	// Below a HOME like /dev/null there is none, either.
+	for behaviour, file := range map[string]string{
+		"no file": filepath.Join(t.TempDir(), "none"), "below a file": filepath.Join(settingsFile(t, ""), "none"), "too long": "/" + strings.Repeat("x", 5000),
+	} {
+		if got, err := ParseSettings(file); err != nil || cmp.Diff(Settings{}, got) != "" {
+			t.Errorf("%s: %v, %v", behaviour, got, err)
+		}
 	}
 }
 
@@ -89,9 +94,13 @@ func TestSettingsOfOthers(t *testing.T) {
 	if _, err := ParseSettings(dir); err == nil {
 		t.Error("a directory")
 	}
+	circle := filepath.Join(dir, "circle")
+	if err := os.Symlink(circle, circle); err != nil {
+		t.Fatal(err)
+	}
 	var unread *SettingsError
-	if _, err := ParseSettings(filepath.Join(file, "config.yaml")); !errors.As(err, &unread) || unread.Remedy() == "" {
-		t.Errorf("below a file: %v", err)
+	if _, err := ParseSettings(circle); !errors.As(err, &unread) || unread.Remedy() == "" {
+		t.Errorf("a link to itself: %v", err)
 	}
 }
 

@@ -1,6 +1,9 @@
 package option
 
-import "path/filepath"
+import (
+	"fmt"
+	"path/filepath"
+)
 
 // Common are the flags that say how images are started; flake-run, register and the hidden compile have them alike.
 type Common struct {
@@ -22,15 +25,20 @@ type Common struct {
 	Opt           List     `placeholder:"OPTION" help:"An option of podman create, such as \"--volume /srv:/srv\"; may be repeated."`
 }
 
-// Absolute makes the paths of the host absolute: what is kept must not depend on where it was said.
-func (c *Common) Absolute() {
-	for _, paths := range [][]string{c.IncludeTar, c.IncludePath} {
+// Absolute makes the paths of the host absolute: what is kept must not depend on where it was said. An empty one is
+// refused: it would be the current directory, with all that is in it.
+func (c *Common) Absolute() error {
+	for flag, paths := range map[string][]string{"--include-tar": c.IncludeTar, "--include-path": c.IncludePath} {
 		for n, path := range paths {
+			if path == "" {
+				return fmt.Errorf("%s: the path is empty", flag)
+			}
 			if abs, err := filepath.Abs(path); err == nil {
 				paths[n] = abs
 			}
 		}
 	}
+	return nil
 }
 
 // Words are the flags as arguments of a command that has them, in an order of their own: equal sets give equal words.

@@ -75,7 +75,7 @@ func (r *Rules) add(e *entry) {
 		r.allow = e.Allow.set
 	}
 	if e.Deny.given {
-		r.deny = append(r.deny, e.Deny.set)
+		r.deny = append(r.deny, e.Deny.set, e.Deny.below)
 	}
 }
 

@@ -56,7 +56,7 @@ func TestBuiltin(t *testing.T) {
 
 const sample = `
 default:
-  deny: [srv/**]
+  deny: [srv/**, opt/closed, home/]
 images:
   - image: registry.example/team/**
     allow: [usr/**, srv/own]
@@ -77,6 +77,9 @@ func TestEntries(t *testing.T) {
 	}{
 		"the default":                           {Image{Names: []string{"x"}}, file("usr/x", true), true, true, true},
 		"the default's pattern":                 {Image{Names: []string{"x"}}, file("srv/x", true), false, true, true},
+		"what is in a denied directory":         {Image{Names: []string{"x"}}, file("opt/closed/a/b", true), false, true, true},
+		"a directory with a slash":              {Image{Names: []string{"x"}}, file("home/x", true), false, true, true},
+		"what begins like it":                   {Image{Names: []string{"x"}}, file("opt/closed-not", true), true, true, true},
 		"allowed though not public":             {Image{Names: []string{"registry.example/team/a/b:2"}}, file("usr/x", false), true, true, true},
 		"nothing else is allowed":               {Image{Names: []string{"registry.example/team/a"}}, file("etc/x", true), false, true, true},
 		"denied is stronger":                    {Image{Names: []string{"registry.example/team/a"}}, file("usr/share/secret/x", true), false, true, true},
@@ -115,6 +118,7 @@ func TestMistakes(t *testing.T) {
 		"an unknown key in default":  {"default:\n  hosts: deny\n", `:2: unknown key "hosts"`},
 		"another word":               {"default:\n  host_files: no\n", `:2: "no" stands where allow or deny is wanted`},
 		"a bad pattern":              {"default:\n  deny:\n  - usr/**\n  - ../x\n", `:4: read pattern "../x"`},
+		"** in a component":          {"images:\n- image: registry.example/**:1\n  host_files: deny\n", `:2: read pattern "registry.example/**:1": ** stands`},
 		"a pattern that is none":     {"default:\n  allow:\n  - {a: b}\n", ":3: a pattern"},
 		"nothing for a pattern":      {"default:\n  allow:\n", ":2: allow is empty"},
 		"an entry for no image":      {"images:\n- host_files: deny\n", ":2: image is missing"},

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -75,7 +76,9 @@ func (a *answer) UnmarshalYAML(n *yaml.Node) error {
 
 // patterns are one pattern or a list of them.
 type patterns struct {
-	set   *hostlink.Patterns
+	set *hostlink.Patterns
+	// below matches what lies below what set does: to deny a directory is to deny what is in it.
+	below *hostlink.Patterns
 	given bool
 }
 
@@ -85,7 +88,7 @@ func (p *patterns) UnmarshalYAML(n *yaml.Node) error {
 	if n.Kind == yaml.SequenceNode {
 		nodes = n.Content
 	}
-	var list []string
+	var list, below []string
 	for _, one := range nodes {
 		if one.Kind != yaml.ScalarNode || one.Tag == "!!null" {
 			return fmt.Errorf("line %d: a pattern, or a list of them, is wanted", one.Line)
@@ -93,11 +96,27 @@ func (p *patterns) UnmarshalYAML(n *yaml.Node) error {
 		if _, err := hostlink.ParsePatterns([]string{one.Value}); err != nil {
 			return fmt.Errorf("line %d: %w", one.Line, err)
 		}
-		list = append(list, one.Value)
+		if misplaced(one.Value) {
+			return fmt.Errorf("line %d: read pattern %q: ** stands for whole components only, as in a/**/b", one.Line, one.Value)
+		}
+		list, below = append(list, one.Value), append(below, one.Value+"/**")
 	}
-	set, err := hostlink.ParsePatterns(list)
-	p.set, p.given = set, true
-	return err
+	p.given = true
+	var err, errBelow error
+	p.set, err = hostlink.ParsePatterns(list)
+	p.below, errBelow = hostlink.ParsePatterns(below)
+	return errors.Join(err, errBelow)
+}
+
+// misplaced says that ** is but a part of a component. It would mean what * does, and the entry would not be for what the
+// administrator had in mind.
+func misplaced(pattern string) bool {
+	for name := range strings.SplitSeq(pattern, "/") {
+		if name != "**" && strings.Contains(name, "**") {
+			return true
+		}
+	}
+	return false
 }
 
 // Read reads the policy at file; a file that is not there, and "", is the built-in policy. A file that root or the caller

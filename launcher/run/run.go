@@ -114,7 +114,9 @@ func parse(args []string, stdout, stderr io.Writer) (*launcher.AdHoc, error) {
 	if len(command) > 0 && command[0] == "--" {
 		command = command[1:]
 	}
-	g.Absolute()
+	if err := g.Absolute(); err != nil {
+		return nil, &usageError{err.Error()}
+	}
 	inst := ""
 	if g.Instance != nil {
 		inst = *g.Instance

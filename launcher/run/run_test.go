@@ -70,6 +70,7 @@ func TestParseRefuses(t *testing.T) {
 		"two traces":        {[]string{"--trace", "--trace-json", "/x", "i"}, "--trace"},
 		"nameless trace":    {[]string{"--trace-json=", "i"}, "the name of a file is missing"},
 		"no file for trace": {[]string{"--trace-json"}, "--trace-json"},
+		"empty include":     {[]string{"--include-path", "", "i"}, "--include-path: the path is empty"},
 		"nameless instance": {[]string{"--instance", "", "i"}, "instance name"},
 	}
 	for name, tc := range tests {

@@ -142,6 +142,17 @@ func TestLook(t *testing.T) {
 	if want := []string{top, top + "/sub", top + "/sub/file"}; !slices.Equal(paths, want) {
 		t.Errorf("watched: %q", paths)
 	}
+	// A start follows links: what this one is, and that it is another, only its directory tells.
+	link := filepath.Join(top, "link")
+	if err := os.Symlink("sub", link); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := m.Look(Source{Path, link}); err != nil || len(s.Watch) != 1 || s.Watch[0].Path != top {
+		t.Errorf("of a link are watched: %v, %v", s, err)
+	}
+	if err := os.Remove(link); err != nil {
+		t.Fatal(err)
+	}
 	for n := range maxWatch {
 		write(t, fmt.Sprintf("%s/many/%04d", top, n), "")
 	}

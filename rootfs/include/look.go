@@ -74,6 +74,7 @@ type looking struct {
 	State
 	sum         hash.Hash
 	dirs, files []Watched
+	above       Watched // the directory that the source is in
 	entries     int
 }
 
@@ -91,11 +92,8 @@ func (l *looking) tar() error {
 }
 
 func (l *looking) tree() error {
-	top := Watched{Path: l.Source.Path}
-	var st unix.Stat_t
-	if ignoreEINTR(func() error { return unix.Stat(top.Path, &st) }) == nil {
-		top.Stat = &st
-	}
+	top := watched(l.Source.Path)
+	l.above = watched(filepath.Dir(l.Source.Path))
 	err := walk(l.Source.Path, func(e *entry) error {
 		l.add(e.rel, &e.st)
 		l.note(e)
@@ -108,10 +106,19 @@ func (l *looking) tree() error {
 	if l.entries <= maxWatch {
 		l.Watch = append(l.Watch, l.files...)
 	}
-	if len(l.Watch) == 0 { // a link or a fifo: what a stat of it says
+	if len(l.Watch) == 0 { // a fifo: what a stat of it says
 		l.Watch = []Watched{top}
 	}
 	return nil
+}
+
+// watched is a path as it is now.
+func watched(path string) Watched {
+	var st unix.Stat_t
+	if ignoreEINTR(func() error { return unix.Stat(path, &st) }) != nil {
+		return Watched{Path: path}
+	}
+	return Watched{path, &st}
 }
 
 // checkTop refuses trees that have no end: what is unpacked of them would be in them.
@@ -137,12 +144,17 @@ func (l *looking) add(rel string, st *unix.Stat_t) {
 	fmt.Fprintf(l.sum, "%q %d %d %o %d:%d %d %d %d\n", rel, st.Dev, st.Ino, st.Mode, st.Uid, st.Gid, st.Size, st.Mtim.Nano(), st.Ctim.Nano())
 }
 
-// note remembers an entry to watch. A link cannot change but by its directory.
+// note remembers an entry to watch. A link cannot change but by its directory, and a start, which follows links, sees it
+// there alone.
 func (l *looking) note(e *entry) {
 	l.entries++
 	st := e.st
 	w := Watched{filepath.Join(l.Source.Path, e.rel), &st}
 	switch e.st.Mode & unix.S_IFMT {
+	case unix.S_IFLNK:
+		if e.rel == "." {
+			l.dirs = append(l.dirs, l.above)
+		}
 	case unix.S_IFDIR:
 		if len(l.dirs) < maxWatch {
 			l.dirs = append(l.dirs, w)

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -55,6 +56,10 @@ func reason(err error) error {
 	return nil
 }
 
+// entryErrors are what the kernel says of an entry that does not fit those before it: below a file, a hard link to what the
+// layer lacks. The store's own files are not their cause.
+var entryErrors = []error{syscall.ENOENT, syscall.ENOTDIR, syscall.EISDIR, syscall.EEXIST, syscall.ELOOP, syscall.ENAMETOOLONG}
+
 func reasonLocal(err error) error {
 	var (
 		policy      signature.PolicyRequirementError
@@ -73,8 +78,11 @@ func reasonLocal(err error) error {
 			{io.ErrUnexpectedEOF, ErrTruncated},
 			{fs.ErrNotExist, ErrNoFile},
 		}
+		entry *unpack.EntryError
 	)
 	switch {
+	case errors.As(err, &entry) && slices.ContainsFunc(entryErrors, func(e error) bool { return errors.Is(entry, e) }):
+		return ErrLayer
 	case errors.As(err, &policy), errors.As(err, &invalidSig):
 		return ErrPolicy
 	case errors.As(err, &artifact):

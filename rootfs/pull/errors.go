@@ -20,6 +20,7 @@ var (
 	ErrDigest       = errors.New("content does not match its digest")
 	ErrTruncated    = errors.New("content is truncated")
 	ErrUnsafe       = errors.New("image holds an unsafe layer")
+	ErrLayer        = errors.New("image holds a layer that can't be unpacked")
 	ErrBadImage     = errors.New("not a usable image")
 	ErrNotArchive   = errors.New("not an image archive")
 	ErrNoFile       = errors.New("no such file")
@@ -45,6 +46,7 @@ var remedies = map[error]string{
 	ErrDigest:       "try again; if it stays, the image is damaged at its source or something on the way alters it",
 	ErrTruncated:    "try again; if it stays, the image is damaged at its source",
 	ErrUnsafe:       "do not use this image; if you build it yourself, let its layers name files relative to the root, without .. or links that lead out",
+	ErrLayer:        "try again; if it stays, build the image again: its entries don't fit together, or no file system here can hold their names",
 	ErrBadImage:     "check that the source is a container image",
 	ErrNotArchive:   "give a docker-archive or oci-archive, compressed or not, or a directory with an image layout",
 	ErrNoFile:       "check the path",

@@ -49,6 +49,8 @@ func tree(t testing.TB, lines ...string) []byte {
 			hdr.Typeflag, hdr.Size = tar.TypeReg, int64(len(f[1]))
 		case "link":
 			hdr.Typeflag, hdr.Linkname = tar.TypeSymlink, f[2]
+		case "hard":
+			hdr.Typeflag, hdr.Linkname = tar.TypeLink, f[2]
 		}
 		if err := tw.WriteHeader(&hdr); err != nil {
 			t.Fatal(err)

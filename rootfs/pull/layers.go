@@ -152,14 +152,15 @@ func (l *layer) chainID(diffID digest.Digest) digest.Digest {
 	return identity.ChainID(append(ids, diffID))
 }
 
-// present fills the record if the store has the layer.
+// present fills the record if the store has the layer. One whose id depends on the layers below has implied parents, which
+// only a record tells: without one, as a pull leaves it that was cut short, it is brought again.
 func (p *puller) present(l *layer) bool {
 	if l.want == "" {
 		return false
 	}
 	for _, id := range []digest.Digest{l.want, l.chainID(l.want)} {
-		if id != "" && p.store.HasLayer(id.Encoded()) {
-			known := p.known[l.want]
+		known, recorded := p.known[l.want]
+		if id != "" && (id == l.want || recorded) && p.store.HasLayer(id.Encoded()) {
 			l.fill(id, l.want, unpack.Result{Size: known.UnpackedSize, Devices: known.Devices, ImpliedParents: known.Implied})
 			return true
 		}

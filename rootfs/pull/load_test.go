@@ -166,6 +166,23 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+// The name that it was loaded by comes first of an image that has others.
+func TestLoadByAnotherName(t *testing.T) {
+	s, file := newStore(t), filepath.Join(t.TempDir(), "x.tar")
+	for _, tag := range []string{"a:1", "b:1"} {
+		if err := os.WriteFile(file, dockerArchive(t, tree(t, baseLines...), tag), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		img, err := Load(t.Context(), s, file, testOptions(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if img.Names[0] != "docker.io/library/"+tag {
+			t.Errorf("loaded as %s, it is told to be %q", tag, img.Names)
+		}
+	}
+}
+
 func TestLoadSeveralImages(t *testing.T) {
 	s, file := newStore(t), filepath.Join(t.TempDir(), "x.tar")
 	if err := os.WriteFile(file, dockerArchive(t, tree(t, baseLines...), "a:1", "b:2"), 0o600); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -171,7 +172,8 @@ func (j joined) Error() string {
 
 func (j joined) Unwrap() []error { return j }
 
-// publish makes the image reachable by its names and its source.
+// publish makes the image reachable by its names and its source. They come first of the names that it has, which may be
+// from before.
 func (p *puller) publish(d digest.Digest, names []string) (*rootfs.Image, error) {
 	for _, name := range names {
 		if err := p.store.SetRef(name, d); err != nil {
@@ -191,6 +193,7 @@ func (p *puller) publish(d digest.Digest, names []string) (*rootfs.Image, error)
 	if err != nil {
 		return nil, err
 	}
+	img.Names = append(slices.Clone(names), slices.DeleteFunc(img.Names, func(name string) bool { return slices.Contains(names, name) })...)
 	p.opt.Progress.Step(fmt.Sprintf("stored %s as %s", strings.Join(names, ", "), shortID(d)))
 	return img, nil
 }

@@ -225,6 +225,20 @@ func TestPullImpliedParents(t *testing.T) {
 	if n := reg.fetched(m.layers[1]); n != 3 {
 		t.Errorf("layer fetched %d times, want once for each base", n)
 	}
+	// A pull that fails leaves the layer without a record of its parents, which a stack of images needs.
+	s = newStore(t)
+	bad, inOrder := makeImage(t, ispec.MediaTypeImageManifest, "amd64", base, app, gzLayer(t, "hard a none")), opt
+	inOrder.Jobs = 1
+	if _, err := Pull(t.Context(), s, reg.push(t, "bad", "1", bad), inOrder); err == nil {
+		t.Fatal("a hard link to nothing was unpacked")
+	}
+	again, err := Pull(t.Context(), s, reg.push(t, "ko", "2", m), opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(img.Layers[1], again.Layers[1]); diff != "" {
+		t.Errorf("after a pull that failed (-want +got):\n%s", diff)
+	}
 }
 
 // wantError checks that an error says what a user needs.
@@ -346,6 +360,9 @@ func TestPullRefuses(t *testing.T) {
 		"dot dot in layer":         {image: withLayer(tree(t, "file ../x")), want: ErrUnsafe},
 		"absolute name in layer":   {image: withLayer(tree(t, "file /etc/x")), want: ErrUnsafe},
 		"through a symlink":        {image: withLayer(tree(t, "link l ../../..", "file l/x")), want: ErrUnsafe},
+		"below a file in layer":    {image: withLayer(tree(t, "file a", "file a/b")), want: ErrLayer},
+		"name too long in layer":   {image: withLayer(tree(t, "file "+strings.Repeat("x", 300))), want: ErrLayer},
+		"link to what is not":      {image: withLayer(tree(t, "hard b a")), want: ErrLayer},
 		"layer is no tar":          {image: withLayer([]byte(strings.Repeat("no tar at all. ", 100))), want: ErrBadImage},
 		"layer's tar is cut":       {image: withLayer(tree(t, baseLines...)[:1300]), want: ErrTruncated},
 		"another architecture":     {image: makeImage(t, ispec.MediaTypeImageManifest, "s390x", gzLayer(t, baseLines...)), want: ErrArchitecture},

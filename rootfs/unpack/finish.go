@@ -120,13 +120,13 @@ func mknodWhiteout(dirfd int, name string) error {
 // kernels, some file servers and sandboxes refuse it: then it is the form by
 // xattrs, which overlayfs knows since 6.7.
 func (u *unpacking) makeWhiteout(dir *os.File, name string) error {
+	if opaqueOf(dir) == opaqueYes {
+		return nil // nothing below shows, and such a directory would list it
+	}
 	fd := int(dir.Fd())
 	err := u.mknod(fd, name)
 	if err == nil || u.notes == nil || !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.ENOTSUP) {
 		return err
-	}
-	if opaqueOf(dir) == opaqueYes {
-		return nil // nothing below shows, and such a directory would list it
 	}
 	// With mode 0644, since the xattr has to be read.
 	file, err := unix.Openat(fd, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o644)

@@ -334,7 +334,7 @@ func TestLayer(t *testing.T) {
 			want:    []string{"file x 644 0:0"},
 		},
 		"whiteouts": {
-			entries: []tar.Header{dirEntry("d", 0o755), file("d/.wh.gone"), file(".wh.top"), dirEntry("o", 0o755), file("o/.wh..wh..opq"), file("o/new")},
+			entries: []tar.Header{dirEntry("d", 0o755), file("d/.wh.gone"), file(".wh.top"), dirEntry("o", 0o755), file("o/.wh.old"), file("o/.wh..wh..opq"), file("o/new")},
 			want:    []string{"dir d 755 0:0", "whiteout d/gone", "dir o 755 0:0 opaque", "file o/new 644 0:0", "whiteout top"},
 		},
 		"whiteout hides lower layers only, wherever it stands": {

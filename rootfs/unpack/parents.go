@@ -154,16 +154,16 @@ func (s *settling) lookUp(p string, implied bool) (place, error) {
 		return place{path: p}, nil // the layer's directory replaces it
 	}
 	inside, err := s.below.Resolve(path.Join(p, "x")) // so that p itself is followed
+	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		return place{path: p}, nil // a link to a file, or into a circle: the directory replaces it
+	}
 	if err != nil {
 		return place{}, err
 	}
 	target := path.Dir(strings.TrimPrefix(path.Clean(inside), "/"))
-	fi, err = s.below.Lstat(target)
+	_, err = s.below.Lstat(target)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
 		return place{}, err
-	}
-	if err == nil && !fi.IsDir() {
-		return place{path: p}, nil // a link to a file: the directory replaces it
 	}
 	return place{path: target, seen: err == nil}, nil
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 )
 
 // fakeBelow is a view made of lines: path -> "dir MODE-less" or a link target.
@@ -62,9 +63,15 @@ func (b fakeBelow) Owner(p string) (Owner, bool, error) {
 
 func (b fakeBelow) Resolve(p string) (string, error) {
 	done, rest := "/", strings.Split(p, "/")
-	for len(rest) > 0 {
+	for links := 0; len(rest) > 0; {
 		next := path.Join(done, rest[0])
+		if node, ok := b[next]; ok && node.mode.IsRegular() && len(rest) > 1 {
+			return "", &fs.PathError{Op: "resolve", Path: p, Err: unix.ENOTDIR}
+		}
 		if node, ok := b[next]; ok && node.target != "" && len(rest) > 1 {
+			if links++; links > 40 {
+				return "", &fs.PathError{Op: "resolve", Path: p, Err: unix.ELOOP}
+			}
 			if path.IsAbs(node.target) {
 				done = "/"
 			}
@@ -92,6 +99,7 @@ func TestSettle(t *testing.T) {
 		"/run":       dir(0o755, 4),
 		"/file":      {mode: 0o644},
 		"/tofile":    link("file"),
+		"/circle":    link("circle"),
 		"/dangling":  link("not/there"),
 		"/top":       link("/"),
 		"/home":      dir(0o755, 0),
@@ -136,10 +144,10 @@ func TestSettle(t *testing.T) {
 			[]tar.Header{file("usr/lib/.wh.d"), file("lib/d/x")},
 			[]string{"dir usr 755 0:0", "dir usr/lib 751 2:2", "dir usr/lib/d 755 0:0 opaque", "file usr/lib/d/x 644 0:0"},
 		},
-		"link to a file, to nothing, to the root": {
-			[]tar.Header{file("tofile/x"), file("file/x"), file("dangling/x"), file("top/x")},
+		"link to a file, to itself, to nothing, to the root": {
+			[]tar.Header{file("tofile/x"), file("file/x"), file("circle/x"), file("dangling/x"), file("top/x")},
 			[]string{
-				"dir file 755 0:0", "file file/x 644 0:0", "dir not 755 0:0", "dir not/there 755 0:0", "file not/there/x 644 0:0",
+				"dir circle 755 0:0", "file circle/x 644 0:0", "dir file 755 0:0", "file file/x 644 0:0", "dir not 755 0:0", "dir not/there 755 0:0", "file not/there/x 644 0:0",
 				"dir tofile 755 0:0", "file tofile/x 644 0:0", "file x 644 0:0",
 			},
 		},

@@ -100,7 +100,7 @@ func (b *build) supply(ctx context.Context) (err error) {
 		return err
 	}
 	implied, err := impliedParents(b.images, b.includes, b.layers, b.view)
-	b.host.nodes = append(b.host.nodes, implied...)
+	b.host.nodes = append(b.host.nodes, b.host.notReplaced(implied)...)
 	return err
 }
 

@@ -83,6 +83,25 @@ func (h *hostFiles) source(view *rootfs.View, target string) string {
 	return ""
 }
 
+// notReplaced leaves out directories in whose place, or in that of one of their parents, the host has something else.
+func (h *hostFiles) notReplaced(dirs []hostlink.Node) []hostlink.Node {
+	if h.resolved == nil {
+		return dirs
+	}
+	other := map[string]bool{}
+	for _, n := range h.resolved.Nodes {
+		other[n.Path] = n.Kind != hostlink.KindDir
+	}
+	return slices.DeleteFunc(dirs, func(n hostlink.Node) bool {
+		for path := n.Path; path != "/"; path = filepath.Dir(path) {
+			if other[path] {
+				return true
+			}
+		}
+		return false
+	})
+}
+
 // host finds out what the images and the flake want of the host, and resolves it.
 func (c *Compiler) host(ctx context.Context, req Request, images []rootfs.Stored, view *rootfs.View) (*hostFiles, error) {
 	out := &hostFiles{nodes: hostlink.HideManifests(view), packages: &packages{root: c.HostRoot}}
