@@ -174,7 +174,7 @@ func TestLook(t *testing.T) {
 	}
 }
 
-// What is watched is as it was at the look: a file's own state, and of a link that of what it leads to.
+// What is watched is as it was at the look: a file's own state, and of a link that of the directory that it is in.
 func TestWatchedAsItWas(t *testing.T) {
 	m := newMaker(t)
 	dir := t.TempDir()
@@ -191,11 +191,16 @@ func TestWatchedAsItWas(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	var above unix.Stat_t
+	if err := unix.Stat(dir, &above); err != nil {
+		t.Fatal(err)
+	}
 	write(t, dir+"/file", "another")
+	write(t, dir+"/more", "")
 	for s, state := range states {
 		w := state.Watch
-		if s.Path == dir+"/lost" {
-			if len(w) != 1 || w[0].Stat != nil {
+		if s.Path != dir+"/file" {
+			if len(w) != 1 || w[0].Path != dir || *w[0].Stat != above {
 				t.Errorf("%v: %+v", s, w)
 			}
 			continue
