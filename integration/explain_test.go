@@ -264,7 +264,7 @@ func testExplainPath(t *testing.T, by fixture.Caller) {
 		"/etc/hosts":                "file launcher; host not: provided: the launcher provides it; provided",
 		"/dev/kmsg":                 "nothing; host not: nothing asks for it; linked-not",
 		"/dev/stdin":                "descriptor launcher; via /dev/stdin->/proc/self/fd/0; linked-not",
-		"/proc/self/status/../../1": "directory launcher; host not: nothing asks for it; linked-not",
+		"/proc/self/status/../../1": "nothing; host not: nothing asks for it; linked-not",
 	} {
 		var got story
 		explains(t, s, &got, "listed", path)
