@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -14,27 +15,32 @@ import (
 	"github.com/flake-launcher/flake-launcher/integration/image"
 )
 
-// TestMachines has all checks made on the kernels of two Debian releases.
+// TestMachines has all checks made on the kernels of two Debian releases, and on an ARM machine.
 func TestMachines(t *testing.T) {
 	if os.Getenv("FLAKE_TEST_VM") != "1" {
 		t.Skip("boots virtual machines, about a minute each: set FLAKE_TEST_VM=1, as make test-long does")
 	}
 	if runtime.GOARCH != "amd64" {
-		t.Skip("the machines are amd64, and so have to be the programs; these are " + runtime.GOARCH)
+		t.Skip("the programs are compiled on amd64, for it and for others; here they are for " + runtime.GOARCH)
 	}
-	for suite, checks := range map[string][]Check{
-		"bookworm": slices.Concat(everywhere, before66, appArmor3, knobs, removal), // Linux 6.1
-		"trixie":   slices.Concat(everywhere, since66, appArmor4, knobs, removal),  // Linux 6.12
+	for name, test := range map[string]struct {
+		suite  string
+		arch   Arch
+		checks []Check
+	}{
+		"bookworm": {"bookworm", AMD64, slices.Concat(everywhere, before66, appArmor3, knobs, removal)}, // Linux 6.1
+		"trixie":   {"trixie", AMD64, slices.Concat(everywhere, since66, appArmor4, knobs, removal)},    // Linux 6.12
+		"arm64":    {"bookworm", ARM64, slices.Concat(everywhere, before66, appArmor3, knobs, removal)},
 	} {
-		t.Run(suite, func(t *testing.T) {
-			debian, err := Fetch(t.Context(), filepath.Join(fixture.ModuleRoot(), "integration", "vm"), suite)
+		t.Run(name, func(t *testing.T) {
+			debian, err := Fetch(t.Context(), filepath.Join(fixture.ModuleRoot(), "integration", "vm"), test.suite, test.arch)
 			if unavailable := (*UnavailableError)(nil); errors.As(err, &unavailable) {
 				t.Skip(unavailable)
 			}
 			if err != nil {
 				t.Fatal(err)
 			}
-			made(t, &Machine{Debian: debian, Files: files(t, debian), Checks: checks})
+			made(t, &Machine{Arch: test.arch, Debian: debian, Files: files(t, debian, test.arch), Checks: test.checks})
 		})
 	}
 }
@@ -59,15 +65,33 @@ func made(t *testing.T, m *Machine) {
 	}
 }
 
-// files are the programs, as `make install` puts them, and images to load.
-func files(t *testing.T, debian string) map[string]string {
+// programs is the directory that our programs for an architecture are in. Those for another one are compiled.
+func programs(t *testing.T, debian string, arch Arch) string {
 	t.Helper()
+	if arch.Name == runtime.GOARCH {
+		return filepath.Dir(fixture.Binary(t, "flake-run"))
+	}
+	fixture.RequireProgram(t, "make")
+	fixture.RequireProgram(t, "aarch64-linux-gnu-gcc")
+	cmd := exec.CommandContext(t.Context(), "make", "programs-"+arch.Name, "SYSROOT="+filepath.Join(debian, "sysroot"))
+	cmd.Dir = fixture.ModuleRoot()
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "MAKE") })
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("compile for %s: %v\n%s", arch.Name, err, out)
+	}
+	return filepath.Join(cmd.Dir, "bin", arch.Name)
+}
+
+// files are the programs, as `make install` puts them, and images to load.
+func files(t *testing.T, debian string, arch Arch) map[string]string {
+	t.Helper()
+	bin := programs(t, debian, arch)
 	all := map[string]string{
-		"usr/local/libexec/flake-launcher/flake-engine": fixture.Binary(t, "flake-engine"),
+		"usr/local/libexec/flake-launcher/flake-engine": filepath.Join(bin, "flake-engine"),
 		"etc/apparmor.d/flake-launcher":                 filepath.Join(fixture.ModuleRoot(), "nsexec", "apparmor", "flake-launcher"),
 	}
 	for _, name := range []string{"flake-launcher", "flake-run", "flake-ctl"} {
-		all["usr/local/bin/"+name] = fixture.Binary(t, name)
+		all["usr/local/bin/"+name] = filepath.Join(bin, name)
 	}
 	dir := t.TempDir()
 	for name, text := range map[string]string{"etc/host-file": "the host's\n", "etc/apparmor.d/restricted": restricted} {
@@ -76,7 +100,8 @@ func files(t *testing.T, debian string) map[string]string {
 			t.Fatal(err)
 		}
 	}
-	for _, img := range images(t, debian) {
+	for _, img := range images(t, debian, arch) {
+		img.Architecture = arch.Name
 		name, _, _ := strings.Cut(img.Name, ":")
 		all["images/"+name+".tar"] = filepath.Join(dir, name+".tar")
 		if err := img.WriteFile(all["images/"+name+".tar"]); err != nil {
@@ -87,7 +112,7 @@ func files(t *testing.T, debian string) map[string]string {
 }
 
 // images are a base with a shell, a layer and a delta.
-func images(t *testing.T, debian string) []image.Image {
+func images(t *testing.T, debian string, arch Arch) []image.Image {
 	t.Helper()
 	busybox, err := os.ReadFile(filepath.Join(debian, "root", "usr", "bin", "busybox"))
 	if err != nil {
@@ -100,7 +125,7 @@ func images(t *testing.T, debian string) []image.Image {
 	for _, name := range []string{"sh", "cat", "ls", "rm", "mv", "mkdir", "rmdir", "chmod", "stat"} {
 		lines = append(lines, "link usr/bin/"+name+" to=busybox")
 	}
-	base := fixture.ProbeBase(t)
+	base := fixture.ProbeBaseFor(t, arch.Name)
 	base.Layers = append(base.Layers, fixture.Layer(t, lines...))
 	return []image.Image{
 		base,
