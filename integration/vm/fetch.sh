@@ -5,7 +5,7 @@
 #   fetch.sh SUITE [ARCH]     SUITE: bookworm trixie    ARCH: amd64 (the default) arm64
 #
 # Prints a directory: vmlinuz, the kernel's modules in modules/, and root/, which holds a static busybox, AppArmor's parser
-# with its C library, and AppArmor's own files. For arm64 there is sysroot/ as well, what our programs are linked with: musl,
+# with its C library, and AppArmor's own files; busybox32 is the busybox of the architecture's 32-bit kin. For arm64 there is sysroot/ as well, what our programs are linked with: musl,
 # for which sysroot/musl-gcc compiles, and libseccomp. It is made beside the cache and renamed, so it is complete or absent.
 # Status: 0 it is there, 3 this machine can't have it: the last line on stderr says why.
 set -eu
@@ -19,8 +19,8 @@ dir=$cache/vm-$suite-$arch-$(sha256sum "$0" | cut -c1-16)
 unavailable() { printf 'vm: cannot get the packages of %s for %s: %s\n' "$suite" "$arch" "$*" >&2; exit 3; }
 
 case $arch in
-amd64) triplet=x86_64-linux-gnu loader=lib64/ld-linux-x86-64.so.2 more= ;;
-arm64) triplet=aarch64-linux-gnu loader=lib/ld-linux-aarch64.so.1 more="musl-dev libseccomp-dev" ;;
+amd64) triplet=x86_64-linux-gnu loader=lib64/ld-linux-x86-64.so.2 small=i386 more= ;;
+arm64) triplet=aarch64-linux-gnu loader=lib/ld-linux-aarch64.so.1 small=armhf more="musl-dev libseccomp-dev" ;;
 *) unavailable "nobody has said how" ;;
 esac
 
@@ -50,15 +50,17 @@ apt() {
 	shift
 	"$_command" -q -o Dir::Etc::sourcelist="$tmp/sources.list" -o Dir::Etc::sourceparts=/dev/null \
 		-o Dir::State::lists="$tmp/lists" -o Dir::State::status="$tmp/status" -o Dir::Cache="$tmp" \
-		-o Acquire::Languages=none -o Acquire::Retries=3 -o APT::Architecture=$arch -o APT::Sandbox::User=root "$@"
+		-o Acquire::Languages=none -o Acquire::Retries=3 -o APT::Architecture=$arch -o APT::Architectures::=$arch -o APT::Architectures::=$small -o APT::Sandbox::User=root "$@"
 }
 
 apt apt-get update -o APT::Update::Error-Mode=any >"$tmp/log" 2>&1 || unavailable "the host's package mirror does not answer"
 kernel=$(apt apt-cache depends "linux-image-cloud-$arch" 2>/dev/null | awk '$1 == "Depends:" { print $2; exit }')
 [ -n "$kernel" ] || unavailable "the host's package mirror has no kernel of $suite"
 # shellcheck disable=SC2086 # a list of packages
-(cd "$tmp" && apt apt-get download "$kernel" busybox-static apparmor libc6 $more) >"$tmp/log" 2>&1 ||
+(cd "$tmp" && apt apt-get download "$kernel" busybox-static "busybox-static:$small" apparmor libc6 $more) >"$tmp/log" 2>&1 ||
 	unavailable "the host's package mirror failed"
+dpkg-deb -x "$tmp"/busybox-static_*_"$small".deb "$tmp/small"
+rm "$tmp"/busybox-static_*_"$small".deb
 for package in "$tmp"/*.deb; do dpkg-deb -x "$package" "$tmp/unpacked"; done
 
 cp "$tmp"/unpacked/boot/vmlinuz-* "$tmp/out/vmlinuz"
@@ -77,6 +79,7 @@ take() { # FILE of the packages, wherever it lies in them; as TO
 	[ -n "$_from" ] || unavailable "their packages have no $1"
 	cp -p "$_from" "$root/$2"
 }
+cp "$(find "$tmp/small" -path "*/bin/busybox" ! -type l)" "$tmp/out/busybox32"
 take bin/busybox usr/bin/busybox
 take sbin/apparmor_parser usr/sbin/apparmor_parser
 take "lib/$triplet/libc.so.6" "usr/lib/$triplet/libc.so.6"
