@@ -82,8 +82,8 @@ var limits = []Check{
 		sleep 60 >/dev/null 2>&1 &
 		echo $! >$top/full/cgroup.procs
 		given=$(echo $(cat $top/full/cgroup.subtree_control $top/full/cgroup.type $top/full/own/cgroup.type))
-		refuses "processes of its own, and so can't give on the controllers that it takes: memory" flake-run --opt "--memory 64m" probe /bin/probe id
-		refuses "that it takes: cpu, pids" flake-run --opt "--pids-limit 20" --opt "--cpus 0.5" probe /bin/probe id
+		refuses "processes of its own, and so can't give on the controllers that the limits take: memory" flake-run --opt "--memory 64m" probe /bin/probe id
+		refuses "that the limits take: cpu, pids" flake-run --opt "--pids-limit 20" --opt "--cpus 0.5" probe /bin/probe id
 		wants "$given" cat $top/full/cgroup.subtree_control $top/full/cgroup.type $top/full/own/cgroup.type
 		wants "$top/full $top/full/own" find $top/full -type d
 		wants "0:0 root" flake-run probe /bin/probe id

@@ -38,14 +38,14 @@ func (e *LimitError) Remedy() string {
 type missingControllers struct {
 	cgroup string
 	names  []string
-	off    bool // it has one of them not itself
+	off    bool // it does not even have these itself
 }
 
 func (e *missingControllers) Error() string {
 	if e.off {
-		return fmt.Sprintf("cgroup %q has not all the controllers that it takes: %s", e.cgroup, strings.Join(e.names, ", "))
+		return fmt.Sprintf("cgroup %q lacks controllers that the limits take: %s", e.cgroup, strings.Join(e.names, ", "))
 	}
-	return fmt.Sprintf("cgroup %q has processes of its own, and so can't give on the controllers that it takes: %s", e.cgroup, strings.Join(e.names, ", "))
+	return fmt.Sprintf("cgroup %q has processes of its own, and so can't give on the controllers that the limits take: %s", e.cgroup, strings.Join(e.names, ", "))
 }
 
 // limitError is the one for a start that failed for want of a cgroup, nil if that was not it. What libcontainer says is a
@@ -71,20 +71,25 @@ func missingAbove(dir string, r *cgroups.Resources) error {
 	if err != nil {
 		return nil
 	}
-	e := &missingControllers{cgroup: dir}
+	e, off := &missingControllers{cgroup: dir}, &missingControllers{cgroup: dir, off: true}
 	for _, want := range []struct {
 		name   string
 		wanted bool
 	}{{"cpu", r.CpuQuota != 0}, {"memory", r.Memory != 0}, {"pids", r.PidsLimit != nil}} {
 		if want.wanted && !slices.Contains(given, want.name) {
 			e.names = append(e.names, want.name)
-			e.off = e.off || !slices.Contains(has, want.name)
+		}
+		if want.wanted && !slices.Contains(has, want.name) {
+			off.names = append(off.names, want.name)
 		}
 	}
-	if len(e.names) == 0 {
-		return nil
+	switch {
+	case len(off.names) > 0:
+		return off
+	case len(e.names) > 0:
+		return e
 	}
-	return e
+	return nil
 }
 
 func controllers(file string) ([]string, error) {

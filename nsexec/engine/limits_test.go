@@ -23,9 +23,9 @@ func TestMissingControllers(t *testing.T) {
 		remedy     string
 	}{
 		"all given":            {"cpu memory pids", "cpu memory pids", all, "no such file", "leave the limits out"},
-		"processes in the way": {"cpu memory pids", "", all, "can't give on the controllers that it takes: cpu, memory, pids", "systemd-run --scope"},
-		"only what is wanted":  {"cpu memory pids", "pids", cgroups.Resources{Memory: 1}, "takes: memory", "systemd-run --scope"},
-		"the kernel has none":  {"cpu pids", "cpu pids", all, "has not all the controllers that it takes: memory", "cgroup_enable=memory"},
+		"processes in the way": {"cpu memory pids", "", all, "can't give on the controllers that the limits take: cpu, memory, pids", "systemd-run --scope"},
+		"only what is wanted":  {"cpu memory pids", "pids", cgroups.Resources{Memory: 1}, "take: memory", "systemd-run --scope"},
+		"the kernel has none":  {"cpu pids", "cpu pids", all, "lacks controllers that the limits take: memory", "cgroup_enable=memory"},
 		"no limits":            {"cpu memory pids", "", cgroups.Resources{}, "", ""},
 	} {
 		t.Run(behaviour, func(t *testing.T) {
