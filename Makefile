@@ -17,8 +17,11 @@ SCRIPTS = launcher/completion/scripts
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo devel)$(shell git diff HEAD 2>/dev/null | grep -q . && git diff HEAD | sha1sum | cut -c1-8)
 # make 4.3 does not hand the PATH exported below to $(shell …).
 GOARCH := $(shell PATH="$$PATH:/usr/local/go/bin" $(GO) env GOARCH 2>/dev/null)
-INIT = nsexec/init/built/init-$(GOARCH)
-PROBE = launcher/selftest/built/probe-$(GOARCH)
+# Where the programs go, and the C programs that are embedded in them.
+BIN = bin
+BUILT =
+INIT = $(or $(BUILT),nsexec/init/built)/init-$(GOARCH)
+PROBE = $(or $(BUILT),launcher/selftest/built)/probe-$(GOARCH)
 STATIC = $(MUSL_CC) -std=gnu11 -static -Os -s -Wall -Wextra -Werror -ffunction-sections -fdata-sections -Wl,--gc-sections
 
 # openpgp: signatures without libgpgme. netgo, osusergo: static programs resolve names by themselves.
@@ -33,7 +36,7 @@ export PATH := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
 
 .PHONY: help
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: go-version
 go-version:
@@ -73,9 +76,26 @@ EARLY = CGO_ENABLED=1 CC='$(MUSL_CC)' $(BUILD) -ldflags '$(LDFLAGS) -linkmode ex
 
 .PHONY: programs
 programs: $(INIT) $(PROBE) stamp
-	$(EARLY)"' -o bin/ ./cmd/flake-launcher
-	$(EARLY) -Wl,--defsym=flake_ad_hoc=1"' -o bin/ ./cmd/flake-run
-	CGO_ENABLED=1 $(BUILD) -ldflags '$(LDFLAGS) -linkmode external -extldflags -static' -o bin/ ./cmd/flake-ctl ./cmd/flake-engine
+	$(EARLY)"' -o $(BIN)/ ./cmd/flake-launcher
+	$(EARLY) -Wl,--defsym=flake_ad_hoc=1"' -o $(BIN)/ ./cmd/flake-run
+	CGO_ENABLED=1 $(BUILD) -ldflags '$(LDFLAGS) -linkmode external -extldflags -static' -o $(BIN)/ ./cmd/flake-ctl ./cmd/flake-engine
+
+# For another architecture. Go embeds all that lies in the directories of the C programs: what we have there for ourselves
+# is hidden from that build, and its own come to lie elsewhere.
+CROSS = bin/arm64
+SYSROOT = $(shell integration/vm/fetch.sh bookworm arm64)/sysroot
+.PHONY: programs-arm64
+programs-arm64: go-version ## cross-compile the programs for arm64 into bin/arm64 (fetches musl and libseccomp for it)
+	@integration/hack/deps.sh lint
+	@mkdir -p $(CROSS)/built
+	@for c in nsexec/init/built/init launcher/selftest/built/probe; do for arch in $(GOARCH) arm64; do \
+		to=; [ $$arch != arm64 ] || to=$(CURDIR)/$(CROSS)/built/$${c##*/}-arm64; \
+		printf '"%s/%s-%s": "%s"\n' "$(CURDIR)" $$c $$arch "$$to"; done; done | \
+		paste -sd, | sed 's/.*/{"Replace": {&}}/' >$(CROSS)/overlay.json
+	@root=$(SYSROOT); [ -x "$$root/musl-gcc" ] || exit 1; \
+	PKG_CONFIG_SYSROOT_DIR=$$root PKG_CONFIG_LIBDIR=$$root/usr/lib/aarch64-linux-gnu/pkgconfig \
+	$(MAKE) --no-print-directory programs GOARCH=arm64 BIN=$(CROSS) BUILT=$(CROSS)/built CC=aarch64-linux-gnu-gcc \
+		MUSL_CC=$$root/musl-gcc GOFLAGS="$(GOFLAGS) -overlay=$(CURDIR)/$(CROSS)/overlay.json"
 
 .PHONY: demo
 demo: go-version ## show a flake at work, in seconds, without a registry (installs what is missing)

@@ -44,6 +44,9 @@ real|debootstrap|debootstrap|debootstrap|debootstrap|debootstrap|debootstrap
 real|docker-registry|docker-registry|-|distribution-registry|-|docker-registry
 real|zypper|zypper|zypper|zypper|-|zypper
 vm|qemu-system-x86_64|qemu-system-x86|qemu-system-x86-core|qemu-x86|qemu-system-x86|qemu-system-x86_64
+vm|qemu-system-aarch64|qemu-system-arm|qemu-system-aarch64-core|qemu-arm|qemu-system-aarch64|qemu-system-aarch64
+vm|aarch64-linux-gnu-gcc|gcc-aarch64-linux-gnu|gcc-aarch64-linux-gnu|cross-aarch64-gcc13|aarch64-linux-gnu-gcc|-
+vm|/usr/aarch64-linux-gnu/include/stdlib.h|libc6-dev-arm64-cross|-|-|aarch64-linux-gnu-glibc|-
 vm|xz|xz-utils|xz|xz|xz|xz
 bench|debootstrap|debootstrap|debootstrap|debootstrap|debootstrap|debootstrap
 bench|docker-registry|docker-registry|-|distribution-registry|-|docker-registry

@@ -32,7 +32,8 @@ umount /dev /proc
 exec switch_root /mnt /machine
 `
 
-// machineScript makes the checks. What the second serial line carries is parsed, see parse.
+// machineScript makes the checks. What the second serial line carries is parsed, see parse; the kernel's command line says
+// which that is, in a word that the kernel does not know and hands on in the environment.
 const machineScript = `#!/bin/sh
 export PATH=/usr/local/bin:/usr/bin:/usr/sbin
 mount -t proc proc /proc && mount -t sysfs sys /sys && mount -t devtmpfs dev /dev
@@ -48,7 +49,7 @@ mkdir -p /home/alice /home/bob
 chown 1000:1000 /home/alice
 chown 1001:1001 /home/bob
 chmod 1777 /tmp
-exec </dev/null >/dev/ttyS1 2>&1
+exec </dev/null >/dev/$said 2>&1
 for check in /checks/*; do
 	by=${check##*.}
 	echo "@@ begin"

@@ -12,7 +12,22 @@ import (
 	"time"
 )
 
-const qemu = "qemu-system-x86_64"
+// An Arch is how machines of one architecture are made.
+type Arch struct {
+	Name    string // Go's, and Debian's
+	qemu    string
+	board   []string // arguments; the last ones are the serial lines, the console first
+	console string   // the lines by the names that the kernel has for them
+	said    string
+}
+
+// The first of an ARM board's lines is all that it has itself. Its own signatures of pointers cost qemu most of the time,
+// where they are not replaced by simpler ones.
+var (
+	AMD64 = Arch{"amd64", "qemu-system-x86_64", []string{"-cpu", "max", "-serial", "file:CONSOLE", "-serial", "stdio"}, "ttyS0", "ttyS1"}
+	ARM64 = Arch{"arm64", "qemu-system-aarch64", []string{"-M", "virt", "-cpu", "max,pauth-impdef=on", "-serial", "file:CONSOLE",
+		"-chardev", "stdio,id=said", "-device", "pci-serial,chardev=said"}, "ttyAMA0", "ttyS0"}
+)
 
 // patience is how long a machine may take; without hardware to help it needs about one.
 const patience = 10 * time.Minute
@@ -41,6 +56,7 @@ type Verdict struct {
 
 // A Machine is what is to be booted.
 type Machine struct {
+	Arch   Arch
 	Debian string            // directory of a release's kernel and programs, see Fetch
 	Files  map[string]string // further files inside, by their paths, and where they lie here
 	Checks []Check
@@ -55,12 +71,7 @@ func (m *Machine) Boot(ctx context.Context, dir string) ([]Verdict, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, qemu,
-		"-accel", "tcg", "-cpu", "max", "-smp", "2", "-m", "1024", // a nested KVM may be there and fail
-		"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
-		"-serial", "file:"+console, "-serial", "stdio",
-		"-kernel", filepath.Join(m.Debian, "vmlinuz"), "-initrd", initrd,
-		"-append", "console=ttyS0 loglevel=4 panic=-1 apparmor=1 security=apparmor")
+	cmd := exec.CommandContext(ctx, m.Arch.qemu, m.arguments(initrd, console)...)
 	var said, complaints bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &complaints
 	err := cmd.Run()
@@ -73,15 +84,28 @@ func (m *Machine) Boot(ctx context.Context, dir string) ([]Verdict, error) {
 		errors.Join(err, ctx.Err()), complaints.String(), tail(said.String()), tail(string(log)))
 }
 
+func (m *Machine) arguments(initrd, console string) []string {
+	args := []string{
+		"-accel", "tcg", "-smp", "2", "-m", "1024", // a nested KVM may be there and fail
+		"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+		"-kernel", filepath.Join(m.Debian, "vmlinuz"), "-initrd", initrd,
+		"-append", fmt.Sprintf("console=%s said=%s loglevel=4 panic=-1 apparmor=1 security=apparmor", m.Arch.console, m.Arch.said),
+	}
+	for _, arg := range m.Arch.board {
+		args = append(args, strings.ReplaceAll(arg, "CONSOLE", console))
+	}
+	return args
+}
+
 func tail(text string) string { return text[max(0, len(text)-3000):] }
 
 // Fetch returns the directory of a Debian release's kernel and programs; here is that of this package. The error is an
 // [*UnavailableError] where this machine can't boot one.
-func Fetch(ctx context.Context, here, suite string) (string, error) {
-	if _, err := exec.LookPath(qemu); err != nil {
-		return "", &UnavailableError{"needs the program " + qemu + " (integration/hack/deps.sh vm)"}
+func Fetch(ctx context.Context, here, suite string, arch Arch) (string, error) {
+	if _, err := exec.LookPath(arch.qemu); err != nil {
+		return "", &UnavailableError{"needs the program " + arch.qemu + " (integration/hack/deps.sh vm)"}
 	}
-	cmd := exec.CommandContext(ctx, filepath.Join(here, "fetch.sh"), suite)
+	cmd := exec.CommandContext(ctx, filepath.Join(here, "fetch.sh"), suite, arch.Name)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
@@ -90,7 +114,7 @@ func Fetch(ctx context.Context, here, suite string) (string, error) {
 		return "", &UnavailableError{said[strings.LastIndex(said, "\n")+1:]}
 	}
 	if err != nil {
-		return "", fmt.Errorf("get packages of %s: %w\n%s", suite, err, said)
+		return "", fmt.Errorf("get packages of %s for %s: %w\n%s", suite, arch.Name, err, said)
 	}
 	return strings.TrimSpace(stdout.String()), nil
 }

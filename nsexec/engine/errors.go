@@ -54,16 +54,3 @@ func (e *StartError) Remedy() string {
 	}
 	return "check the flake's options; the kernel's log may tell more"
 }
-
-// LimitError says that the app could not be put under its limits.
-type LimitError struct{ Err error }
-
-func (e *LimitError) Error() string { return fmt.Sprintf("limit the app: %v", e.Err) }
-
-// Unwrap gives the cause.
-func (e *LimitError) Unwrap() error { return e.Err }
-
-// Remedy tells the user what to do about it.
-func (e *LimitError) Remedy() string {
-	return "run where root can make cgroups with the memory, cpu and pids controllers, or leave the limits out"
-}

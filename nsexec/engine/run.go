@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"runtime"
-	"strings"
 	"syscall"
 
 	"github.com/opencontainers/runc/libcontainer"
@@ -73,8 +72,8 @@ func Run(c Container) (nsexec.Status, error) {
 		if _, reported := ch.wait(&c, fwd, 0); reported != nil && !errors.Is(reported, errSilent) {
 			return nsexec.Status{}, reported
 		}
-		if limited(config) && (strings.Contains(err.Error(), "cgroup") || strings.Contains(err.Error(), "limit")) {
-			return nsexec.Status{}, &LimitError{err}
+		if limits := limitError(err, config, inst.cgroups); limits != nil {
+			return nsexec.Status{}, limits
 		}
 		return nsexec.Status{}, &StartError{"run", err}
 	}

@@ -1,18 +1,15 @@
 package engine
 
 import (
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/opencontainers/cgroups"
-	"github.com/opencontainers/cgroups/manager"
 	"github.com/opencontainers/runc/libcontainer"
 	"github.com/opencontainers/runc/libcontainer/configs"
 	"golang.org/x/sys/unix"
@@ -30,8 +27,9 @@ const (
 const noCgroup = "/proc/flake-launcher/no-cgroup"
 
 type instance struct {
-	dir  string
-	lock *os.File
+	dir     string
+	lock    *os.File
+	cgroups map[string]string // of the container, once there is one
 }
 
 // newInstance makes and locks a directory of our own.
@@ -137,6 +135,7 @@ func (i *instance) create(config *configs.Config) (*libcontainer.Container, erro
 		config.RootlessCgroups = true
 		config.Cgroups.Rootless = true
 	}
+	i.cgroups = paths
 	state := libcontainer.State{
 		BaseState:   libcontainer.BaseState{ID: containerID, Config: *config},
 		CgroupPaths: paths,
@@ -153,23 +152,6 @@ func (i *instance) create(config *configs.Config) (*libcontainer.Container, erro
 		return nil, err
 	}
 	return libcontainer.Load(i.dir, containerID)
-}
-
-// leafPrefix begins the name of a cgroup of ours, which nobody else's has.
-const leafPrefix = "flake-launcher-"
-
-// leaf gives the paths of a cgroup that is not there yet, for a description that does not name one: below the caller's
-// own (version 1) or beside it (version 2, where a cgroup with processes can't have limited ones below it), so that the
-// limits above the caller hold for the app as well.
-func leaf(g *cgroups.Cgroup) (map[string]string, error) {
-	if g.Path == "" && g.Name == "" && g.Parent == "" {
-		g.Name = leafPrefix + strings.ToLower(rand.Text())
-	}
-	m, err := manager.New(g)
-	if err != nil {
-		return nil, err
-	}
-	return m.GetPaths(), nil
 }
 
 // nowhere names no cgroup, in the form that the manager of this host's hierarchy wants: by controller in

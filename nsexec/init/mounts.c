@@ -65,30 +65,46 @@ static void link_host(char *p, char *end)
 	attach(OP_LINK, tree, target, source, path);
 }
 
-/* Makes a file system and sets its options, "key=value,key"; -1 with errno. */
-static int make_fs(const char *type, const char *source, char *options, uint32_t attrs, int *fs)
+/* Makes a file system and sets its options, "key=value,key", perhaps without a group; -1 with errno. */
+static int try_fs(const char *type, const char *source, const char *options, uint32_t attrs, int group, int *fs)
 {
-	char *key, *value, *next;
-	int ok;
+	char b[4096], *key, *value, *next;
+
+	if (strlen(options) >= sizeof(b)) {
+		errno = E2BIG;
+		return -1;
+	}
+	strcpy(b, options);
 
 	*fs = syscall(NR_fsopen, type, 1);
 	if (*fs < 0 || syscall(NR_fsconfig, *fs, FSCONFIG_SET_STRING_, "source", source, 0) != 0)
 		return -1;
-	for (key = options; *key; key = next) {
+	for (key = b; *key; key = next) {
 		next = strchrnul(key, ',');
 		if (*next)
 			*next++ = '\0';
 		value = strchr(key, '=');
 		if (value)
 			*value++ = '\0';
-		ok = syscall(NR_fsconfig, *fs, value ? FSCONFIG_SET_STRING_ : FSCONFIG_SET_FLAG_, key, value, 0) == 0;
-		/* With a single id mapped, the group of terminals has no number. */
-		if (!ok && !(errno == EINVAL && !strcmp(key, "gid")))
+		if (!group && !strcmp(key, "gid"))
+			continue;
+		if (syscall(NR_fsconfig, *fs, value ? FSCONFIG_SET_STRING_ : FSCONFIG_SET_FLAG_, key, value, 0) != 0)
 			return -1;
 	}
 	if (syscall(NR_fsconfig, *fs, FSCONFIG_CMD_CREATE_, NULL, NULL, 0) != 0)
 		return -1;
 	return syscall(NR_fsmount, *fs, 1, attrs);
+}
+
+/* With a single id mapped, the group of terminals has no number; some kernels say so only in the end. */
+static int make_fs(const char *type, const char *source, const char *options, uint32_t attrs, int *fs)
+{
+	int tree = try_fs(type, source, options, attrs, 1, fs);
+
+	if (tree >= 0 || errno != EINVAL || !strstr(options, "gid="))
+		return tree;
+	close(*fs);
+	return try_fs(type, source, options, attrs, 0, fs);
 }
 
 static void mount_fs(char *p, char *end)

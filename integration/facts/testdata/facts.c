@@ -45,6 +45,7 @@ void outcome(int ok)
 static void tell_file(const char *path)
 {
 	char b[65536];
+	size_t most = strcmp(path, "/proc/kcore") ? sizeof(b) : 4; /* for those who may read it it is all of the memory */
 	ssize_t n;
 	int fd;
 
@@ -54,7 +55,7 @@ static void tell_file(const char *path)
 		outcome(0);
 		return;
 	}
-	while ((n = read(fd, b, sizeof(b))) > 0)
+	while ((n = read(fd, b, most)) > 0 && most > 4)
 		fwrite(b, 1, n, stdout);
 	if (n < 0)
 		outcome(0);
