@@ -44,7 +44,7 @@ func TestShellSeesAnOrdinaryJob(t *testing.T) {
 	s.say("\x1a", "Stopped")
 	s.say("jobs; echo listed\n", "Stopped", "listed")
 	s.say("fg\n", "app")
-	time.Sleep(200 * time.Millisecond)
+	time.Sleep(time.Second)
 	s.say("\x03", "")
 	s.say("echo code $?\n", "code 130")
 	s.say("trap\n", "") // the shell's own word: our command by its path
@@ -52,7 +52,7 @@ func TestShellSeesAnOrdinaryJob(t *testing.T) {
 	s.say("\x03", "got 2")
 	s.say("echo code $?\n", "code 40")
 	s.say("cat &\n", "")
-	time.Sleep(200 * time.Millisecond)
+	time.Sleep(time.Second)
 	s.say("jobs\n", "Stopped") // it reads from the terminal in the background
 	s.say("fg\n", "cat")
 	s.say("hello\n", "hello")

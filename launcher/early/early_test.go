@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -313,9 +314,12 @@ func TestLeftToGo(t *testing.T) {
 			os.Rename(w.path("store"), w.path("moved"))
 			os.Symlink("moved", w.path("store"))
 		}},
-		"a store by a long way":        {func(w *world) { w.env[0] = "FLAKES_ROOT=" + w.dir + "//store" }, nothing},
-		"a relative store":             {nothing, func(w *world) { w.env[0] = "FLAKES_ROOT=store"; w.cwd = w.dir }},
-		"a changed layer":              {nothing, func(w *world) { w.mkdir("layer/new") }},
+		"a store by a long way": {func(w *world) { w.env[0] = "FLAKES_ROOT=" + w.dir + "//store" }, nothing},
+		"a relative store":      {nothing, func(w *world) { w.env[0] = "FLAKES_ROOT=store"; w.cwd = w.dir }},
+		"a changed layer": {nothing, func(w *world) {
+			time.Sleep(20 * time.Millisecond) // times of files are those of the clock's ticks
+			w.mkdir("layer/new")
+		}},
 		"what was missing":             {nothing, func(w *world) { w.mkdir("missing") }},
 		"a layer that is gone":         {func(w *world) { w.p.Checks = nil }, func(w *world) { os.Remove(w.path("base")) }},
 		"another HOME":                 {nothing, func(w *world) { w.env[1] = "HOME=/other" }},
