@@ -31,6 +31,7 @@ var notForEach = map[string]string{
 	"TestRegistrationOfAStoreOutOfReach": "root and a user",
 	"TestHomes":                          "a user over root's store",
 	"TestUserNamespacesBarred":           "root needs none",
+	"TestOtherNamespacesBarred":          "for each, where root can set limits",
 	"TestUserNamespacesFiltered":         "root needs none",
 	"TestRange":                          "a user with a range",
 	"TestRangeSeesNoMore":                "a user with a range",
