@@ -56,3 +56,15 @@ func (e *RunAsError) Error() string {
 
 // Remedy implements the CLI's second line.
 func (e *RunAsError) Remedy() string { return e.Fix }
+
+// NoStoreError says that a flake keeps something in its caller's own store, who has none that can be written to.
+type NoStoreError struct{ Flake, Reason string }
+
+func (e *NoStoreError) Error() string {
+	return fmt.Sprintf("flake %q: %s, and you have no store that can be written to", e.Flake, e.Reason)
+}
+
+// Remedy implements the CLI's second line.
+func (e *NoStoreError) Remedy() string {
+	return "let FLAKES_ROOT, XDG_DATA_HOME or HOME name a directory that you can write to"
+}

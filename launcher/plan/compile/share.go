@@ -131,8 +131,8 @@ func homeFits(home string) bool {
 // shareHome shows the caller's home, or has an empty one in its place.
 func (c *Compiler) shareHome(p *plan.Plan, prof caller.Profile, seeds *caller.Seeds) error {
 	home := c.home(p)
-	if home == "" {
-		return nil
+	if home == "" || caller.Never(home) {
+		return nil // an empty directory there would leave nothing of the image
 	}
 	if !prof.Home || !homeFits(home) {
 		if c.rootInside(p) {
@@ -261,7 +261,7 @@ func (c *Compiler) protect(p *plan.Plan) error {
 		if !c.makes(dir) {
 			continue
 		}
-		if err := os.MkdirAll(dir, 0o755); err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, unix.EROFS) {
+		if err := os.MkdirAll(dir, 0o755); err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, unix.EROFS) && !errors.Is(err, unix.ENOTDIR) {
 			return fmt.Errorf("make directory of our own: %w", err)
 		}
 	}

@@ -1,0 +1,126 @@
+package integration
+
+import (
+	"fmt"
+	"hash/fnv"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/flake-launcher/flake-launcher/integration/fixture"
+)
+
+// A service user often has no home, or one that is not his to write to.
+func TestCallerWithoutAPlaceForAStore(t *testing.T) {
+	system, alice, _ := shared(t)
+	more := filepath.Join(system.Tmp, "more")
+	other := system.With("FLAKES_ROOT=" + more)
+	other.Load(fixture.Delta(t, "further", `dir etc`, `file etc/origin data="further\n"`))
+	system.WriteFile(filepath.Join(fixture.SystemSettings, "config.yaml"), "additional_stores: ["+more+"]\n")
+	for name, options := range map[string][]string{
+		"native": nil, "kept": {"--resume"}, "disk": {"--writable", "disk"},
+	} {
+		system.Register(name, "probe", append(options, "--target", "/bin/probe")...)
+		replaceLink(t, system.Link(name), alice.Binary("flake-launcher"))
+	}
+	barred := filepath.Join(system.Tmp, "barred")
+	system.Mkdir(filepath.Join(barred, ".config", "flake-launcher"))
+	system.WriteFile(filepath.Join(barred, ".config", "flake-launcher", "config.yaml"), "{}\n")
+	if err := os.Chmod(barred, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, home := range map[string]string{
+		"missing": "/nonexistent", "a device": "/dev/null", "not his": "/etc", "barred": barred, "unset": "",
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := alice.In(t).With("HOME=" + home)
+			own := filepath.Join(home, ".local/share/flakes")
+			if home == "" {
+				own = ""
+			}
+			forgetMemory(t, s.By, own)
+			for range 2 {
+				for _, flake := range []string{"probe", "native"} {
+					if res := s.Exec(system.Link(flake), "id"); res.Code != 0 || res.Stderr != "" || !strings.HasPrefix(res.Stdout, s.By.Owner()) {
+						t.Errorf("%v", res)
+					}
+				}
+				if res := s.Run("--base", "probe", "further", "/bin/probe", "cat", "/etc/origin"); res.Stdout != "further\n" || res.Stderr != "" {
+					t.Errorf("%v", res)
+				}
+			}
+			for _, flake := range []string{"kept", "disk"} {
+				s.Refused(s.Exec(system.Link(flake), "id"), flake, "no store that can be written to", "HOME")
+			}
+			s.Refused(s.Ctl("load", "/etc/passwd"), "store")
+			s.Refused(s.Run("absent", "/bin/probe"), "absent", "not in the store")
+			if home == barred {
+				return
+			}
+			if out := s.MustCtl("images", "--format", "json").Stdout; !strings.Contains(out, system.Root) {
+				t.Errorf("root's image is not listed: %s", out)
+			}
+			s.MustCtl("explain", "probe")
+		})
+	}
+}
+
+// forgetMemory removes in the end what a caller's starts have put into memory.
+func forgetMemory(t *testing.T, by fixture.Caller, own string) {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(own))
+	for _, dir := range []string{"/run", "/dev/shm", "/tmp"} {
+		path := filepath.Join(dir, fmt.Sprintf("flakes-%d-%08x", by.UID, h.Sum32()))
+		t.Cleanup(func() {
+			if err := os.RemoveAll(path); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func replaceLink(t *testing.T, link, target string) {
+	t.Helper()
+	if err := os.Remove(link); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(target, link); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestStalePlanOverAReadOnlyStore(t *testing.T) { fixture.Each(t, testStalePlanOverAReadOnlyStore) }
+
+func testStalePlanOverAReadOnlyStore(t *testing.T, by fixture.Caller) {
+	fixture.RequireRoot(t, "to mount")
+	s := started(t, by)
+	forgetMemory(t, by, s.Root)
+	if err := unix.Mount(s.Root, s.Root, "", unix.MS_BIND, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(s.Root, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := unix.Mount("", s.Root, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	s.MustApp("probe", "exit", "0")
+	for _, stale := range []*fixture.Sandbox{s.With("HOME=" + s.Tmp + "/"), s} {
+		if stale == s {
+			s.SetSettings("additional_stores: []\n" + by.Settings()) // both plans are for others now
+		} else if by.Range || !by.IsRoot() {
+			continue // elsewhere is another store
+		}
+		for range 2 {
+			if res := stale.App("probe", "exit", "0"); res.Code != 0 || res.Stderr != "" {
+				t.Errorf("%v", res)
+			}
+		}
+	}
+	s.Refused(s.Ctl("load", "/etc/passwd"), s.Root, "file system")
+}
