@@ -168,6 +168,8 @@ static const char *remedy(uint32_t op, int err)
 	case OP_BIND:
 		if (err == ENOENT)
 			return "make what is missing on the host, or take the option out";
+		if (err == EACCES) /* on the way to it */
+			return "change to another directory if you are in it, or take the option out: you can't reach it by its path";
 		break;
 	case OP_CAPS:
 		if (err == EPERM)
