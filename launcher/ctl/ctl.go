@@ -103,7 +103,7 @@ func Main(ctx context.Context, args []string, s Streams) (code int) {
 	}
 	ses := &session{Streams: s, getenv: os.Getenv, euid: os.Geteuid(), privileged: rootfs.Privileged()}
 	kctx.BindTo(ctx, (*context.Context)(nil))
-	if err := kctx.Run(ses); err != nil {
+	if err := launcher.ForOwner(func() error { return kctx.Run(ses) }); err != nil {
 		if ctx.Err() != nil {
 			fmt.Fprintln(s.Err, "flake-ctl: interrupted; what was complete is kept")
 			return exitInterrupted
