@@ -124,3 +124,34 @@ func testStalePlanOverAReadOnlyStore(t *testing.T, by fixture.Caller) {
 	}
 	s.Refused(s.Ctl("load", "/etc/passwd"), s.Root, "file system")
 }
+
+// A home that no app is shown needs nothing of ours to protect.
+func TestNothingIsMadeInAHomeThatIsTheSystems(t *testing.T) {
+	system := fixture.NewSystem(t)
+	system.Load(fixture.ProbeBase(t))
+	for _, home := range []string{"/", "/etc", "/opt/flake-test-home"} {
+		s := system.With("HOME=" + home)
+		if strings.HasPrefix(home, "/opt") {
+			if err := os.MkdirAll(home, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { os.RemoveAll(home) })
+		}
+		s.Register("probe", "probe", "--target", "/bin/probe", "--force")
+		s.MustApp("probe", "exit", "0")
+		s.MustRun("probe", "/bin/probe", "exit", "0")
+		made := filepath.Join(home, ".config")
+		if _, err := os.Stat(made); err == nil {
+			t.Errorf("%s was made", made)
+			if err := os.RemoveAll(made); err != nil {
+				t.Error(err)
+			}
+		}
+		if !strings.HasPrefix(home, "/opt") {
+			continue
+		}
+		if res := s.MustRun("--share", home, "probe", "/bin/probe", "touch", home+"/.config/flakes/x"); res.Stdout != "EROFS\n" {
+			t.Errorf("where it is shared: %v", res)
+		}
+	}
+}

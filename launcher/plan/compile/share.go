@@ -258,7 +258,7 @@ func (c *Compiler) protect(p *plan.Plan) error {
 	dirs := []string{c.Store.Root()}
 	for _, dir := range c.Protect {
 		dirs = append(dirs, dir)
-		if !c.makes(dir) {
+		if !c.makes(dir) || !inReach(p, dir) {
 			continue
 		}
 		if err := os.MkdirAll(dir, 0o755); err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, unix.EROFS) && !errors.Is(err, unix.ENOTDIR) {
@@ -274,6 +274,13 @@ func (c *Compiler) protect(p *plan.Plan) error {
 		}
 	}
 	return nil
+}
+
+// inReach says whether an app could make a directory of the host's: not below what is the image's own, unless it is shared.
+func inReach(p *plan.Plan, dir string) bool {
+	return !caller.Own(dir) || slices.ContainsFunc(p.Binds, func(b plan.Bind) bool {
+		return b.Tmpfs == "" && !b.ReadOnly && (strings.Contains(b.Source, "%") || strings.HasPrefix(dir, strings.TrimSuffix(b.Source, "/")+"/"))
+	})
 }
 
 // makes says whether a directory is the caller's to make. Root's has to be in his own home: sudo may have left him that of
