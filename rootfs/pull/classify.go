@@ -71,6 +71,7 @@ func reasonLocal(err error) error {
 			{syscall.EDQUOT, ErrNoSpace},
 			{syscall.EROFS, ErrReadOnly},
 			{unpack.ErrNoXattrs, ErrFileSystem},
+			{unpack.ErrNoWhiteouts, ErrFileSystem},
 			{unpack.ErrUnsafe, ErrUnsafe},
 			{unpack.ErrTruncated, ErrTruncated},
 			{unpack.ErrNotTar, ErrBadImage},
