@@ -9,10 +9,10 @@ import (
 	"strings"
 	"testing"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sys/unix"
 
 	"github.com/flake-launcher/flake-launcher/integration/fixture"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
 func TestStackOfThree(t *testing.T) { fixture.Each(t, testStackOfThree) }

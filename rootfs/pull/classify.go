@@ -69,6 +69,7 @@ func reasonLocal(err error) error {
 		sameReasons = []struct{ from, to error }{
 			{syscall.ENOSPC, ErrNoSpace},
 			{syscall.EDQUOT, ErrNoSpace},
+			{syscall.EFBIG, ErrSizeLimit},
 			{syscall.EROFS, ErrReadOnly},
 			{unpack.ErrNoXattrs, ErrFileSystem},
 			{unpack.ErrNoWhiteouts, ErrFileSystem},
