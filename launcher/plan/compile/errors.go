@@ -68,3 +68,19 @@ func (e *NoStoreError) Error() string {
 func (e *NoStoreError) Remedy() string {
 	return "let FLAKES_ROOT, XDG_DATA_HOME or HOME name a directory that you can write to"
 }
+
+// AccountsError says that an image's file of users or groups can't be read.
+type AccountsError struct {
+	Path string
+	Err  error
+}
+
+func (e *AccountsError) Error() string { return fmt.Sprintf("read %s of the image: %v", e.Path, e.Err) }
+
+// Unwrap gives the cause.
+func (e *AccountsError) Unwrap() error { return e.Err }
+
+// Remedy implements the CLI's second line.
+func (e *AccountsError) Remedy() string {
+	return "build the image with a plain file there, or put an image or an include with one on top of it"
+}
