@@ -1,8 +1,6 @@
 package integration
 
 import (
-	"fmt"
-	"hash/fnv"
 	"os"
 	"path/filepath"
 	"strings"
@@ -41,7 +39,7 @@ func TestCallerWithoutAPlaceForAStore(t *testing.T) {
 			if home == "" {
 				own = ""
 			}
-			forgetMemory(t, s.By, own)
+			s.ForgetMemory(own)
 			for range 2 {
 				for _, flake := range []string{"probe", "native"} {
 					if res := s.Exec(system.Link(flake), "id"); res.Code != 0 || res.Stderr != "" || !strings.HasPrefix(res.Stdout, s.By.Owner()) {
@@ -68,20 +66,6 @@ func TestCallerWithoutAPlaceForAStore(t *testing.T) {
 	}
 }
 
-// forgetMemory removes in the end what a caller's starts have put into memory.
-func forgetMemory(t *testing.T, by fixture.Caller, own string) {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(own))
-	for _, dir := range []string{"/run", "/dev/shm", "/tmp"} {
-		path := filepath.Join(dir, fmt.Sprintf("flakes-%d-%08x", by.UID, h.Sum32()))
-		t.Cleanup(func() {
-			if err := os.RemoveAll(path); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-}
-
 func replaceLink(t *testing.T, link, target string) {
 	t.Helper()
 	if err := os.Remove(link); err != nil {
@@ -97,7 +81,6 @@ func TestStalePlanOverAReadOnlyStore(t *testing.T) { fixture.Each(t, testStalePl
 func testStalePlanOverAReadOnlyStore(t *testing.T, by fixture.Caller) {
 	fixture.RequireRoot(t, "to mount")
 	s := started(t, by)
-	forgetMemory(t, by, s.Root)
 	if err := unix.Mount(s.Root, s.Root, "", unix.MS_BIND, ""); err != nil {
 		t.Fatal(err)
 	}

@@ -247,7 +247,7 @@ func TestHomes(t *testing.T) {
 				}
 			}
 			s.Refused(s.Ctl("load", path), test.want)
-			forgetMemory(t, s.By, s.Root)
+			s.ForgetMemory(s.Root)
 			res := s.Exec(system.Link("probe"), "id")
 			if behaviour == "full" {
 				s.Refused(res, test.want)

@@ -14,9 +14,9 @@ import (
 // runDir is where root keeps what lasts until the machine stops.
 const runDir = "/run"
 
-// memoryDirs are where anybody may keep something in memory, or at least until
-// the machine stops.
-var memoryDirs = []string{"/dev/shm", "/tmp"}
+// memoryDir is where anybody may keep something in memory. It is none that apps
+// are shown, as /tmp is: what lies there is started.
+const memoryDir = "/dev/shm"
 
 // StartsRoot says where the caller's starts keep what they are made from
 // (plans, flakes' own layers): in his own store, or, where he has no place for
@@ -77,21 +77,21 @@ func memoryRoot(own string) (string, error) {
 		}
 	}
 	e := &NoRootError{
-		Reason: fmt.Sprintf("nothing can be kept in %s, nor in %s", own, memoryDirs[0]), remedy: remedyCreate,
+		Reason: fmt.Sprintf("nothing can be kept in %s, nor in %s", own, memoryDir), remedy: remedyCreate,
 	}
 	if own == "" {
-		e.Reason = fmt.Sprintf("there is no HOME, and nothing can be kept in %s", memoryDirs[0])
+		e.Reason = fmt.Sprintf("there is no HOME, and nothing can be kept in %s", memoryDir)
 	}
 	return "", e
 }
 
 func runtimeDirs(euid int) []string {
 	if euid == 0 {
-		return append([]string{runDir}, memoryDirs...)
+		return []string{runDir, memoryDir}
 	}
 	var st unix.Stat_t
 	if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) && unix.Stat(dir, &st) == nil && int(st.Uid) == euid && st.Mode&writeByOthers == 0 {
-		return append([]string{filepath.Clean(dir)}, memoryDirs...)
+		return []string{filepath.Clean(dir), memoryDir}
 	}
-	return memoryDirs
+	return []string{memoryDir}
 }
