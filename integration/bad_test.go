@@ -289,6 +289,23 @@ func testHostileLayers(t *testing.T, by fixture.Caller) {
 	}
 }
 
+// An image whose users can't be read starts nothing, and says what would help.
+func TestImagesWithoutReadableAccounts(t *testing.T) {
+	fixture.Each(t, testImagesWithoutReadableAccounts)
+}
+
+func testImagesWithoutReadableAccounts(t *testing.T, by fixture.Caller) {
+	s := started(t, by)
+	for _, path := range []string{"etc/passwd", "etc/group"} {
+		for name, line := range map[string]string{"fifo": "fifo " + path, "directory": "dir " + path, "circle": "link " + path + " to=/" + path} {
+			s.Load(fixture.Delta(t, name, "dir etc", line))
+			s.Refused(s.Run("--base", "probe", name, "/bin/probe", "exit", "0"), "/"+path, "plain file")
+		}
+	}
+	s.Load(fixture.Delta(t, "cure", "dir etc", `file etc/group data="root:x:0:\n"`))
+	s.MustRun("--base", "probe", "--layer", "circle", "cure", "/bin/probe", "exit", "0")
+}
+
 func TestWrongArchitecture(t *testing.T) { fixture.Each(t, testWrongArchitecture) }
 
 func testWrongArchitecture(t *testing.T, by fixture.Caller) {

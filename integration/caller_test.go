@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -173,6 +174,43 @@ func testCurrentDirectory(t *testing.T, by fixture.Caller) {
 	}
 	if want := deep + " " + deep + "\nok\nEROFS\nEROFS\n" + outcome + "\n"; res.Stdout != want {
 		t.Errorf("read-only root: want %q, got %v", want, res)
+	}
+}
+
+// Where the caller is although he couldn't go there: in a directory that he may not search, or below one.
+func TestCurrentDirectoryOutOfReach(t *testing.T) {
+	fixture.EachUnranged(t, testCurrentDirectoryOutOfReach)
+}
+
+func testCurrentDirectoryOutOfReach(t *testing.T, by fixture.Caller) {
+	fixture.RequireRoot(t, "to be put there")
+	s := started(t, by)
+	s.Register("project", "probe", "--target", "/bin/probe", "--profile", "project")
+	for name, owner := range map[string]fixture.Caller{"his own": by, "root's": fixture.Root} {
+		above := filepath.Join(owner.Dir(t), "above")
+		dir := filepath.Join(above, "dir")
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		owner.Give(t, above, dir)
+		for _, barred := range []string{above, dir} {
+			for _, app := range []string{"probe", "project"} {
+				script := `cd "$0" && chmod 0 "$1" && setpriv --reuid $3 --regid $4 --clear-groups --no-new-privs -- "$2" cwd; s=$?; chmod 755 "$1"; exit $s`
+				as := *s
+				as.By = fixture.Root
+				res := as.Exec("/bin/sh", "-c", script, dir, barred, s.Link(app), fmt.Sprint(by.UID), fmt.Sprint(by.GID))
+				switch {
+				case by.IsRoot() || owner == by && barred == above: // who may go anywhere, within his own namespace
+					if want := dir + " " + dir + "\n"; res.Code != 0 || res.Stdout != want {
+						t.Errorf("%s, below %s: %v", name, filepath.Base(barred), res)
+					}
+				case res.Code != 125:
+					t.Errorf("%s, below %s: %v", name, filepath.Base(barred), res)
+				default:
+					s.Refused(res, "ermission denied", "change to another directory")
+				}
+			}
+		}
 	}
 }
 

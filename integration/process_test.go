@@ -151,7 +151,6 @@ func testOddCallers(t *testing.T, by fixture.Caller) {
 		t.Errorf("in a directory that is gone: %v", gone)
 	}
 	s.Refused(gone, "current directory", "workdir")
-
 	store := "XDG_DATA_HOME=" + filepath.Join(s.Home, ".local", "share")
 	if res := s.With("HOME=", store).App("probe", "exit", "9"); res.Code != 9 && by.IsRoot() {
 		t.Errorf("without HOME: %v", res)

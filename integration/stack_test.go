@@ -18,7 +18,38 @@ import (
 func TestStackOfThree(t *testing.T) { fixture.Each(t, testStackOfThree) }
 
 func testStackOfThree(t *testing.T, by fixture.Caller) {
-	s := started(t, by)
+	stackOfThree(t, started(t, by))
+}
+
+// overlayfs makes no devices for whiteouts, and takes an overlay for a layer.
+func TestStoreOnOverlayfs(t *testing.T) { fixture.EachUnranged(t, testStoreOnOverlayfs) }
+
+func testStoreOnOverlayfs(t *testing.T, by fixture.Caller) {
+	fixture.RequireRoot(t, "to mount")
+	s := fixture.NewSandbox(t, by)
+	s.Mkdir(s.Root)
+	scratch := t.TempDir()
+	options := "lowerdir=" + scratch + "/lower"
+	for _, name := range []string{"lower", "upper", "work"} {
+		mkdir(t, by, filepath.Join(scratch, name))
+		if name != "lower" {
+			options += "," + name + "dir=" + filepath.Join(scratch, name)
+		}
+	}
+	if err := unix.Mount("overlay", s.Root, "overlay", 0, options); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(s.Root, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	s.Load(fixture.ProbeBase(t))
+	stackOfThree(t, s)
+}
+
+func stackOfThree(t *testing.T, s *fixture.Sandbox) {
+	t.Helper()
 	s.Load(fixture.Delta(t, "middle", `dir etc`, `file etc/origin data="middle\n"`, `file etc/middle data="m\n"`, `file etc/gone data="m"`, `dir d`, `file d/below`))
 	s.Load(fixture.Delta(t, "top", `dir etc`, `file etc/origin data="top\n"`, `whiteout etc/gone`, `dir d`, `opaque d`, `file d/above`))
 	s.Register("stack", "top", "--base", "probe", "--layer", "middle", "--target", "/bin/probe")
@@ -254,4 +285,12 @@ func testDefaultACLs(t *testing.T, by fixture.Caller) {
 			t.Errorf("%s: want mode %s, got %s", path, mode, got)
 		}
 	}
+}
+
+func mkdir(t *testing.T, by fixture.Caller, dir string) {
+	t.Helper()
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	by.Give(t, dir)
 }

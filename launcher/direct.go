@@ -31,8 +31,8 @@ func execDirect(speaker string, p *plan.Plan, v plan.Invocation, t *nsexec.Trace
 	mark(t, "operations, change of program")
 	d.Preserve, d.Trace = preserve, t
 	if p.Writable == plan.WritableDisk {
-		tmp, err := scratch(p)
-		if err != nil {
+		var tmp *rootfs.Temp
+		if err := ForOwner(func() (err error) { tmp, err = scratch(p); return err }); err != nil {
 			return err
 		}
 		defer tmp.Close() // reached only when nothing was started

@@ -98,7 +98,7 @@ func enterKept(speaker string, p *plan.Plan, v plan.Invocation, k Keeping) (_ *i
 	if err != nil {
 		return nil, nil, err
 	}
-	in, err := instance.Enter(p.Store, name, instance.Shared, true)
+	in, err := enterInstance(p.Store, name, instance.Shared)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -112,7 +112,7 @@ func enterKept(speaker string, p *plan.Plan, v plan.Invocation, k Keeping) (_ *i
 	}
 	// Alone, and again from the beginning: somebody may have been faster.
 	fresh := in.Fresh
-	if in, err = instance.Enter(p.Store, name, instance.Exclusive, true); err != nil {
+	if in, err = enterInstance(p.Store, name, instance.Exclusive); err != nil {
 		return nil, nil, err
 	}
 	defer func() {
@@ -138,6 +138,11 @@ func enterKept(speaker string, p *plan.Plan, v plan.Invocation, k Keeping) (_ *i
 		}
 	}
 	return in, running, in.Relock(instance.Shared)
+}
+
+func enterInstance(root string, name instance.Name, how int) (in *instance.Instance, err error) {
+	err = ForOwner(func() (err error) { in, err = instance.Enter(root, name, how, true); return err })
+	return in, err
 }
 
 // discard removes an instance that this process has made and could not start.
@@ -174,8 +179,8 @@ func hold(speaker string, p *plan.Plan, v plan.Invocation, in *instance.Instance
 		c.Searched = p.Searched
 	}
 	onDisk := p.Writable == plan.WritableDisk
-	state, writable, err := in.Prepare(c, onDisk)
-	if err != nil {
+	var state, writable *os.File
+	if err := ForOwner(func() (err error) { state, writable, err = in.Prepare(c, onDisk); return err }); err != nil {
 		return err
 	}
 	defer state.Close()

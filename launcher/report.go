@@ -78,6 +78,7 @@ func remedy(err error) string {
 		{unix.ENOSPC, "free some space there (flake-ctl gc)"},
 		{unix.EDQUOT, "your quota there is used up: free some space (flake-ctl gc)"},
 		{unix.EMFILE, "raise the limit for open files (ulimit -n)"},
+		{unix.EFBIG, "raise the limit for the size of files (ulimit -f, LimitFSIZE of a service)"},
 		{unix.EROFS, "its file system is read-only: mount it for writing"},
 		{fs.ErrPermission, "have its owner give you the right to it, or do it as a user who has that"},
 	} {

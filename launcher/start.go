@@ -69,7 +69,9 @@ type launcher struct {
 func newLauncher() (*launcher, error) {
 	root, err := rootfs.CallersRoot()
 	if err != nil {
-		return nil, err
+		if root, _, err = rootfs.StartsRoot(); err != nil {
+			return nil, err
+		}
 	}
 	return &launcher{
 		root: root, plans: filepath.Join(root, "plans"),
@@ -126,6 +128,10 @@ func (l *launcher) launch(s subject, v plan.Invocation, ask Pilot) error {
 	path := filepath.Join(l.plans, s.plan)
 	mark(l.trace, "plan and checks")
 	p, f, err := l.load(path, s.words)
+	if err != nil && l.elsewhere() {
+		path = filepath.Join(l.plans, s.plan)
+		p, f, err = l.load(path, s.words)
+	}
 	if err != nil {
 		mark(l.trace, "compiling the plan")
 		compile := s.compile
@@ -185,6 +191,17 @@ func (e *NoCommandError) Error() string { return fmt.Sprintf("%s: the command is
 
 // Remedy implements the CLI's second line.
 func (e *NoCommandError) Remedy() string { return "name a command" }
+
+// elsewhere goes on to the store that stands for the caller's, if that can't be written to. What is wrong with both flake-ctl
+// will say.
+func (l *launcher) elsewhere() bool {
+	root, _, err := rootfs.StartsRoot()
+	if err != nil || root == l.root {
+		return false
+	}
+	l.root, l.plans = root, filepath.Join(root, "plans")
+	return true
+}
 
 // load returns the plan if it may be used as it is. Words are an ad-hoc plan's.
 func (l *launcher) load(path string, words []string) (*plan.Plan, *os.File, error) {

@@ -28,8 +28,11 @@ const (
 // caller executes.
 func checkRoot(root string) (owner int, err error) {
 	f, err := openDirAt(unix.AT_FDCWD, root)
+	var st unix.Stat_t
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		return 0, fmt.Errorf("open store %q: %w", root, ErrNoStore)
+	case errors.Is(err, unix.ENOTDIR) && errors.Is(unix.Lstat(root, &st), unix.ENOTDIR): // what is above it is a file
 		return 0, fmt.Errorf("open store %q: %w", root, ErrNoStore)
 	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENOTDIR):
 		return 0, &UnsafeRootError{Root: root, Reason: "it is a symbolic link or no directory", remedy: remedyLink}
@@ -37,7 +40,6 @@ func checkRoot(root string) (owner int, err error) {
 		return 0, accessError("open", root, err)
 	}
 	defer f.Close()
-	var st unix.Stat_t
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
 		return 0, fmt.Errorf("open store: stat %q: %w", root, err)
 	}

@@ -1,6 +1,9 @@
 package catalog
 
-import "fmt"
+import (
+	"fmt"
+	"path/filepath"
+)
 
 // ExistsError refuses a registration whose name is taken.
 type ExistsError struct{ Name, File, HostPath, Wanted string }
@@ -60,6 +63,18 @@ func (e *NotOursError) Error() string {
 // Remedy implements the CLI's second line.
 func (e *NotOursError) Remedy() string {
 	return "remove it as the user, or with the package, it belongs to"
+}
+
+// PilotError says that a flake is flake-pilot's, and was not imported.
+type PilotError struct{ Name, File, Link, Target string }
+
+func (e *PilotError) Error() string {
+	return fmt.Sprintf("flake %q is flake-pilot's: %s is a link to %s", e.Name, e.Link, e.Target)
+}
+
+// Remedy implements the CLI's second line.
+func (e *PilotError) Remedy() string {
+	return "take it over first: flake-ctl import " + filepath.Dir(e.File) + "; or remove it with flake-pilot's own flake-ctl"
 }
 
 // PathError says what is wrong with the path of a link.

@@ -75,6 +75,18 @@ func (c *Catalog) export(u *undo, entry, old *ledgerEntry, docs documents) error
 		}
 		entry.Exported = append(entry.Exported, e)
 	}
+	made, err := c.madeDirs()
+	if err != nil {
+		return err
+	}
+	for _, e := range entry.Exported {
+		entry.Dirs = append(entry.Dirs, dirsOf(e.Path, made)...)
+	}
+	if old != nil {
+		entry.Dirs = append(entry.Dirs, old.Dirs...)
+	}
+	slices.Sort(entry.Dirs)
+	entry.Dirs = slices.Compact(entry.Dirs)
 	if err := c.record(*entry); err != nil {
 		return err
 	}
@@ -91,6 +103,24 @@ func (c *Catalog) export(u *undo, entry, old *ledgerEntry, docs documents) error
 		}
 	}
 	return nil
+}
+
+// madeDirs are the directories that were made for what any flake exports.
+func (c *Catalog) madeDirs() (all []string, err error) {
+	entries, err := c.entries()
+	for _, e := range entries {
+		all = append(all, e.Dirs...)
+	}
+	return all, err
+}
+
+// dirsOf are the directories above path that are missing, or that are among those that were made for another flake: the
+// last of these takes them away.
+func dirsOf(path string, made []string) (out []string) {
+	for dir := filepath.Dir(path); !exists(dir) || slices.Contains(made, dir); dir = filepath.Dir(dir) {
+		out = append(out, dir)
+	}
+	return out
 }
 
 // put writes a file, and its directories if they are missing.
@@ -130,7 +160,8 @@ func (e exported) remove(u *undo) error {
 	return nil
 }
 
-// removeExported removes what the entry says was exported, and is as it was.
+// removeExported removes what the entry says was exported, and is as it was; and directories that were made for it, if
+// nothing else is in them.
 func removeExported(entry *ledgerEntry) error {
 	if entry == nil {
 		return nil
@@ -138,6 +169,11 @@ func removeExported(entry *ledgerEntry) error {
 	var errs []error
 	for _, e := range entry.Exported {
 		errs = append(errs, e.remove(&undo{}))
+	}
+	for _, dir := range slices.Backward(entry.Dirs) { // sorted: what lies in one comes behind it
+		if err := os.Remove(dir); err != nil && !errors.Is(err, os.ErrExist) { // which ENOTEMPTY is
+			errs = append(errs, ignoreMissing(err))
+		}
 	}
 	return errors.Join(errs...)
 }

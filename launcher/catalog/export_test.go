@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -66,6 +67,28 @@ func TestExport(t *testing.T) {
 	ctx := context.Background()
 	export := Options{Export: true}
 
+	t.Run("directories go with the last file that they were made for", func(t *testing.T) {
+		c, bin, share := setup(t)
+		must(t, os.MkdirAll(share+"/man/man1", 0o755)) // empty, and not ours
+		documented(t, c, map[string]string{"usr/share/bash-completion/completions/other": "complete other"})
+		for _, name := range []string{"app", "other"} {
+			_, err := c.Register(ctx, newFlake(bin+"/"+name, "/bin/app"), export)
+			must(t, err)
+		}
+		must(t, os.WriteFile(share+"/fish/mine", nil, 0o644))
+		for _, name := range []string{"app", "other"} {
+			_, err := c.Remove(name)
+			must(t, err)
+		}
+		var left []string
+		must(t, filepath.WalkDir(share, func(path string, _ os.DirEntry, err error) error {
+			left = append(left, strings.TrimPrefix(path, share))
+			return err
+		}))
+		if want := []string{"", "/fish", "/fish/mine", "/man", "/man/man1"}; !slices.Equal(left, want) {
+			t.Errorf("left are %q, want %q", left, want)
+		}
+	})
 	t.Run("the command's files come and go with it", func(t *testing.T) {
 		c, bin, share := setup(t)
 		res, err := c.Register(ctx, newFlake(bin+"/app", "/bin/app"), export)

@@ -268,3 +268,31 @@ func TestShadowedRegistrationThatIsNoneOfOursHoldsNothingUp(t *testing.T) {
 		t.Errorf("%v, %v", pins, err)
 	}
 }
+
+func TestRemoveLeavesWhatWasNeverImported(t *testing.T) {
+	for name, text := range map[string]string{
+		"ours to read": "container: {name: app, host_app_path: LINK}\n",
+		"theirs":       "container: {name: app, host_app_path: LINK, runtime: {runas: alice}}\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, links := newCatalog(t)
+			file, _, _ := old(t, c, links, true)
+			must(t, os.WriteFile(file, []byte(strings.ReplaceAll(text, "LINK", links+"/x")), 0o640))
+			before := census(t, links, c.Dir)
+			var theirs *PilotError
+			if _, err := c.Remove("x"); !errors.As(err, &theirs) {
+				t.Errorf("got %v", err)
+			}
+			if err := c.Removable("x"); !errors.As(err, &theirs) {
+				t.Errorf("without a store: %v", err)
+			}
+			if after := census(t, links, c.Dir); after != before {
+				t.Errorf("before:\n%s\nafter:\n%s", before, after)
+			}
+			must(t, renameio.Symlink(c.Launcher, links+"/x")) // a registration by hand
+			if _, err := c.Remove("x"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}

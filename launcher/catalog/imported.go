@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/flake-launcher/flake-launcher/launcher/flake"
@@ -69,7 +70,13 @@ func (c *Catalog) Unfinished() (names []string, err error) {
 }
 
 // imports are the ledger's entries of imported flakes, sorted by name.
-func (c *Catalog) imports() (out []*ledgerEntry, err error) {
+func (c *Catalog) imports() ([]*ledgerEntry, error) {
+	entries, err := c.entries()
+	return slices.DeleteFunc(entries, func(e *ledgerEntry) bool { return e.Import == nil }), err
+}
+
+// entries are all of the ledger, sorted by name.
+func (c *Catalog) entries() (out []*ledgerEntry, err error) {
 	files, err := os.ReadDir(c.Ledger)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("read ledger: %w", err)
@@ -83,7 +90,7 @@ func (c *Catalog) imports() (out []*ledgerEntry, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if e != nil && e.Import != nil {
+		if e != nil {
 			out = append(out, e)
 		}
 	}

@@ -23,6 +23,8 @@ type ledgerEntry struct {
 	Made   time.Time `json:"made"`
 	// Exported are files of the app's images that were put on the host beside the link.
 	Exported []exported `json:"exported,omitempty"`
+	// Dirs are the directories that were made for them.
+	Dirs []string `json:"dirs,omitempty"`
 	// Import is set for a flake that was flake-pilot's.
 	Import *importEntry `json:"import,omitempty"`
 }

@@ -5,13 +5,17 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
+
+	"github.com/flake-launcher/flake-launcher/launcher/flake"
 )
 
 // Remove takes a flake away: link, what was exported, registration, drop-ins, plan and ledger entry. The link and
 // exported files are removed only if they are as we made them, and a file that --force had moved away comes back; a
 // flake that was imported is given back. arg is a flake's name or the path of its link.
 //
-// It returns *flake.NotFoundError for an unknown flake and *NotOursError for one of another directory.
+// It returns *flake.NotFoundError for an unknown flake, *NotOursError for one of another directory and *PilotError for
+// one that is flake-pilot's still.
 func (c *Catalog) Remove(arg string) (name string, err error) {
 	unlock, err := c.lock()
 	if err != nil {
@@ -28,6 +32,9 @@ func (c *Catalog) Remove(arg string) (name string, err error) {
 	}
 	if entry != nil && entry.Import != nil {
 		return item.Name, c.giveBack(entry)
+	}
+	if err := notImported(item); err != nil {
+		return "", err
 	}
 	link := ""
 	switch {
@@ -52,8 +59,24 @@ func (c *Catalog) Remove(arg string) (name string, err error) {
 
 // Removable says why Remove would refuse; nil if it would not. It needs Dir and Searched alone, and changes nothing.
 func (c *Catalog) Removable(arg string) error {
-	_, err := c.removable(arg)
-	return err
+	item, err := c.removable(arg)
+	if err != nil {
+		return err
+	}
+	return notImported(item)
+}
+
+// notImported refuses a registration that we didn't write, whose link starts another launcher: that would start nothing
+// any more.
+func notImported(item Item) error {
+	link, pinned := flake.Link(item.File)
+	if pinned {
+		return nil
+	}
+	if target, err := os.Readlink(link); err == nil && strings.HasSuffix(filepath.Base(target), "-pilot") {
+		return &PilotError{Name: item.Name, File: item.File, Link: link, Target: target}
+	}
+	return nil
 }
 
 func (c *Catalog) removable(arg string) (Item, error) {

@@ -41,7 +41,7 @@ func (c *compileCmd) Run(ctx context.Context, s *session) error {
 }
 
 func (c *compileCmd) run(ctx context.Context, s *session) error {
-	store, err := s.store(true)
+	store, err := s.startStore()
 	if err != nil {
 		return err
 	}
@@ -51,7 +51,9 @@ func (c *compileCmd) run(ctx context.Context, s *session) error {
 	}
 	asked := c.progress(cat)
 	s.quiet = !asked && !isTerminal(s.Err)
-	cat.Compiler.Fetch = s.fetch(store)
+	if !s.memory {
+		cat.Compiler.Fetch = s.fetch(store)
+	}
 	if asked {
 		fmt.Fprintf(s.Err, "flake-ctl: compiling the launch plan of %s\n", c.Name)
 	}

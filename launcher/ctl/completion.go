@@ -11,7 +11,6 @@ import (
 	"github.com/flake-launcher/flake-launcher/launcher/manual"
 	"github.com/flake-launcher/flake-launcher/launcher/plan"
 	"github.com/flake-launcher/flake-launcher/launcher/run"
-	"github.com/flake-launcher/flake-launcher/rootfs"
 )
 
 type completionCmd struct {
@@ -65,8 +64,8 @@ func programs(name string) (*kong.Kong, error) {
 
 // imageNames are the names of all stored images that the caller can use; what can't be read is left out.
 func (s *session) imageNames() []string {
-	store, err := s.store(false)
-	if err != nil && !errors.Is(err, rootfs.ErrNoStore) {
+	store, err := s.ownStore()
+	if err != nil {
 		return nil
 	}
 	set, err := s.stores(store)

@@ -67,6 +67,9 @@ type session struct {
 	privileged bool
 	// quiet keeps progress from being shown.
 	quiet bool
+	// memory says that the store is one in memory, which stands for callers, his own, which can't be written to or made.
+	memory  bool
+	callers string
 }
 
 // usageError is a mistake in the command line.
@@ -100,7 +103,7 @@ func Main(ctx context.Context, args []string, s Streams) (code int) {
 	}
 	ses := &session{Streams: s, getenv: os.Getenv, euid: os.Geteuid(), privileged: rootfs.Privileged()}
 	kctx.BindTo(ctx, (*context.Context)(nil))
-	if err := kctx.Run(ses); err != nil {
+	if err := launcher.ForOwner(func() error { return kctx.Run(ses) }); err != nil {
 		if ctx.Err() != nil {
 			fmt.Fprintln(s.Err, "flake-ctl: interrupted; what was complete is kept")
 			return exitInterrupted
@@ -161,9 +164,35 @@ func (s *session) store(create bool) (*rootfs.Store, error) {
 	return rootfs.Open(root)
 }
 
+// ownStore is the caller's own store to look at; nil if he has none.
+func (s *session) ownStore() (*rootfs.Store, error) {
+	store, err := s.store(false)
+	if errors.Is(err, rootfs.ErrNoStore) || err != nil && s.getenv("FLAKES_ROOT") == "" && s.getenv("HOME") == "" {
+		return nil, nil
+	}
+	return store, err
+}
+
+// startStore is the store for what starts are made from, see rootfs.StartsRoot. It is made if it is not there.
+func (s *session) startStore() (*rootfs.Store, error) {
+	root, own, err := rootfs.StartsRoot()
+	if err != nil {
+		return nil, err
+	}
+	s.memory, s.callers = rootfs.InMemory(root, own), own
+	return rootfs.Create(root)
+}
+
 // catalog is the set of registrations the caller writes to, over the store.
 func (s *session) catalog(store *rootfs.Store) (*catalog.Catalog, error) {
+	searched, ledger := plan.SearchDirs(s.getenv), store
+	if own, err := rootfs.Open(s.callers); s.memory && err == nil {
+		ledger = own
+	}
 	dir, err := s.registrations()
+	if err != nil && s.memory {
+		dir, err = searched[0], nil // nothing is registered
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -183,12 +212,11 @@ func (s *session) catalog(store *rootfs.Store) (*catalog.Catalog, error) {
 	if err != nil {
 		return nil, err
 	}
-	searched := plan.SearchDirs(s.getenv)
 	return &catalog.Catalog{
 		Dir: dir, Searched: searched, Launcher: link, Programs: programs,
-		Ledger: store.LedgerDir(), Plans: store.PlansDir(),
+		Ledger: ledger.LedgerDir(), Plans: store.PlansDir(),
 		Compiler: &compile.Compiler{
-			Store: store, Images: images, Settings: settings, Defaults: conf.Defaults, Searched: searched, HostRoot: "/", Policy: policy.File, Launcher: link, Caller: s.caller(), Own: s.own(store),
+			Store: store, Images: images, Settings: settings, Defaults: conf.Defaults, Searched: searched, HostRoot: "/", Policy: policy.File, Launcher: link, Caller: s.caller(), Own: s.own(store), Memory: s.memory,
 			Protect:  s.protected(dir, searched[0]),
 			Progress: s.progress(),
 		},

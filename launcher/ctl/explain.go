@@ -26,7 +26,7 @@ func (explainCmd) Help() string {
 
 // Run prints where the files of an app's root come from.
 func (c explainCmd) Run(ctx context.Context, s *session) error {
-	store, err := s.store(true)
+	store, err := s.startStore()
 	if err != nil {
 		return err
 	}

@@ -119,8 +119,8 @@ type imageRow struct {
 }
 
 func (c imagesCmd) Run(s *session) error {
-	store, err := s.store(false)
-	if err != nil && !errors.Is(err, rootfs.ErrNoStore) {
+	store, err := s.ownStore()
+	if err != nil {
 		return err
 	}
 	set, err := s.stores(store)

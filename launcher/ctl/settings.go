@@ -1,6 +1,10 @@
 package ctl
 
 import (
+	"errors"
+	"io/fs"
+	"os"
+
 	"github.com/flake-launcher/flake-launcher/launcher/flake"
 	"github.com/flake-launcher/flake-launcher/launcher/plan"
 	"github.com/flake-launcher/flake-launcher/rootfs"
@@ -10,8 +14,15 @@ import (
 // and the user's defaults count before the administrator's. With FLAKES_ROOT the machine's store does not count:
 // everything lies below that directory. The fingerprints are from before the files were read.
 func (s *session) settings() (all flake.Settings, checks []plan.Check, err error) {
-	for _, file := range plan.SettingsFiles(s.getenv) {
+	if s.memory && s.callers != "" { // to be read, if it is there
+		all.AdditionalStores = append(all.AdditionalStores, s.callers)
+	}
+	files := plan.SettingsFiles(s.getenv)
+	for n, file := range files {
 		checks = append(checks, plan.NewCheck(file))
+		if n < len(files)-1 && outOfReach(file) {
+			continue // the HOME of somebody else, as su and runuser leave it
+		}
 		one, err := flake.ParseSettings(file)
 		if err != nil {
 			return all, nil, err
@@ -32,4 +43,10 @@ func (s *session) stores(own *rootfs.Store) (*rootfs.Set, error) {
 		return nil, err
 	}
 	return rootfs.OpenSet(own, conf.AdditionalStores)
+}
+
+// outOfReach says that the caller can't even tell whether the file is there.
+func outOfReach(file string) bool {
+	_, err := os.Stat(file)
+	return errors.Is(err, fs.ErrPermission)
 }

@@ -35,7 +35,7 @@ func (e *ProblemsError) Remedy() string { return "each of the lines above has it
 
 // Run looks at the flakes.
 func (c verifyCmd) Run(ctx context.Context, s *session) error {
-	store, err := s.store(true)
+	store, err := s.startStore()
 	if err != nil {
 		return err
 	}

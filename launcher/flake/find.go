@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+	"syscall"
 )
 
 // NotFoundError says that no directory has a registration of that name.
@@ -25,15 +26,19 @@ func (e *NotFoundError) Remedy() string {
 }
 
 // Find returns the registration file of the named flake: the first directory that has one wins. Files that are
-// no container flakes are skipped.
+// no container flakes are skipped; so is a directory out of the caller's reach, if a later one has the flake.
 func Find(dirs []string, name string) (string, error) {
 	if err := CheckName(name); err != nil {
 		return "", err
 	}
+	var barred error
 	for _, d := range dirs {
 		file := filepath.Join(d, name+".yaml")
 		_, err := os.Stat(file)
-		if errors.Is(err, os.ErrNotExist) {
+		if errors.Is(err, os.ErrPermission) && barred == nil {
+			barred = fmt.Errorf("find registration: %w", err)
+		}
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, os.ErrPermission) {
 			continue
 		}
 		if err != nil {
@@ -43,6 +48,9 @@ func Find(dirs []string, name string) (string, error) {
 			continue
 		}
 		return file, nil
+	}
+	if barred != nil {
+		return "", barred
 	}
 	return "", &NotFoundError{Name: name, Searched: dirs}
 }
@@ -60,7 +68,7 @@ func List(dirs []string) ([]Entry, error) {
 	var out []Entry
 	for _, d := range dirs {
 		files, err := os.ReadDir(d)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
 			return nil, fmt.Errorf("list registrations: %w", err)
 		}
 		for _, f := range files {

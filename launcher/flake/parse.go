@@ -86,6 +86,22 @@ func Parse(file string) (*Flake, []string, error) {
 	return &fl, append([]string{file, dir}, dropins...), nil
 }
 
+// Link is the link that the registration at file names, whatever else is in it, flake-pilot's keys and mistakes included;
+// pinned says that it pins images, as ours do.
+func Link(file string) (link string, pinned bool) {
+	var loose struct {
+		Container struct {
+			Link    string    `yaml:"host_app_path"`
+			Digests yaml.Node `yaml:"digests"`
+		} `yaml:"container"`
+	}
+	b, err := ReadOwned(file)
+	if err != nil || yaml.Unmarshal(b, &loose) != nil {
+		return "", false
+	}
+	return loose.Container.Link, len(loose.Container.Digests.Content) > 0
+}
+
 // Files are the registration at file, its directory of drop-ins, which may be missing, and these: whoever fingerprints
 // them before Parse reads them sees any change made since.
 func Files(file string) ([]string, error) {

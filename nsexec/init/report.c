@@ -130,6 +130,8 @@ static const char *remedy(uint32_t op, int err)
 		return "end other containers, or raise kernel.keys.maxkeys";
 	if (err == ENOSPC || err == ENOMEM || err == EDQUOT)
 		return "free memory, or disk space below the store";
+	if (err == EFBIG)
+		return "raise the limit for the size of files (`ulimit -f`, LimitFSIZE of a service)";
 	if (err == EMFILE || err == ENFILE)
 		return "close what the caller has open, or raise the limit of open files (`ulimit -n`)";
 	if (err == EAGAIN || err == EUSERS)
@@ -168,6 +170,8 @@ static const char *remedy(uint32_t op, int err)
 	case OP_BIND:
 		if (err == ENOENT)
 			return "make what is missing on the host, or take the option out";
+		if (err == EACCES) /* on the way to it */
+			return "change to another directory if you are in it, or take the option out: you can't reach it by its path";
 		break;
 	case OP_CAPS:
 		if (err == EPERM)

@@ -201,6 +201,10 @@ func export(filter *libseccomp.ScmpFilter) ([]byte, error) {
 	}
 	defer f.Close()
 	if err := filter.ExportBPF(f); err != nil {
+		// The library has one word for all that goes wrong with the file.
+		if _, write := f.Write(make([]byte, 1)); write != nil {
+			err = write
+		}
 		return nil, fmt.Errorf("export seccomp filter: %w", err)
 	}
 	var buf bytes.Buffer

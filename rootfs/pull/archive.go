@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -61,7 +62,7 @@ func (p *puller) plain(file string) (name string, cleanup func(), err error) {
 // plainError tells a damaged archive from a full disk.
 func (p *puller) plainError(file string, err error) error {
 	switch {
-	case isFull(err):
+	case isFull(err), errors.Is(err, syscall.EFBIG):
 		return err
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("%w: %q", ErrTruncated, file)

@@ -69,8 +69,10 @@ func reasonLocal(err error) error {
 		sameReasons = []struct{ from, to error }{
 			{syscall.ENOSPC, ErrNoSpace},
 			{syscall.EDQUOT, ErrNoSpace},
+			{syscall.EFBIG, ErrSizeLimit},
 			{syscall.EROFS, ErrReadOnly},
 			{unpack.ErrNoXattrs, ErrFileSystem},
+			{unpack.ErrNoWhiteouts, ErrFileSystem},
 			{unpack.ErrUnsafe, ErrUnsafe},
 			{unpack.ErrTruncated, ErrTruncated},
 			{unpack.ErrNotTar, ErrBadImage},

@@ -25,6 +25,7 @@ var (
 	ErrNotArchive   = errors.New("not an image archive")
 	ErrNoFile       = errors.New("no such file")
 	ErrNoSpace      = errors.New("no space left in the store")
+	ErrSizeLimit    = errors.New("the limit for the size of files is too low")
 	ErrReadOnly     = errors.New("store cannot be written to")
 	ErrLocal        = errors.New("a file can't be read or written here")
 	ErrFileSystem   = errors.New("file system of the store lacks what layers need")
@@ -51,6 +52,7 @@ var remedies = map[error]string{
 	ErrNotArchive:   "give a docker-archive or oci-archive, compressed or not, or a directory with an image layout",
 	ErrNoFile:       "check the path",
 	ErrNoSpace:      "free some space (flake-ctl gc), or move the store with FLAKES_ROOT, and try again: what was complete is kept",
+	ErrSizeLimit:    "raise it (ulimit -f, LimitFSIZE of a service)",
 	ErrReadOnly:     "mount its file system for writing, or let FLAKES_ROOT name a place that you can write to",
 	ErrLocal:        "check the file that is named: its name, its permissions, the file system it lies on",
 	ErrFileSystem:   "let FLAKES_ROOT name a directory on a local file system, such as ext4, xfs or btrfs",

@@ -13,6 +13,8 @@ var (
 	ErrNotTar = errors.New("layer is not a tar archive")
 	// ErrTruncated says that the stream ended inside an entry.
 	ErrTruncated = errors.New("layer is truncated")
+	// ErrNoWhiteouts says that there is no way to make them on this file system.
+	ErrNoWhiteouts = errors.New("file system takes no whiteouts, as an overlay before Linux 6.7")
 	// ErrNoXattrs says that whiteouts cannot be expressed on this file system.
 	ErrNoXattrs = errors.New("file system keeps no extended attributes for users")
 )

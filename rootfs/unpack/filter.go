@@ -50,6 +50,8 @@ type unpacking struct {
 	heldBytes int // of xattrs
 	// mknod makes whiteouts; a field so that a test can refuse.
 	mknod func(dirfd int, name string) error
+	// byXattr says that they can be made by xattrs, too.
+	byXattr bool
 }
 
 func newUnpacking(dir string) *unpacking {
@@ -60,6 +62,7 @@ func newUnpacking(dir string) *unpacking {
 		implied: map[string]struct{}{},
 		devices: map[string]struct{}{},
 		mknod:   mknodWhiteout,
+		byXattr: knowsXattrs(),
 	}
 }
 

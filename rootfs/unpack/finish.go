@@ -117,16 +117,19 @@ func mknodWhiteout(dirfd int, name string) error {
 }
 
 // makeWhiteout makes the device 0:0, which everybody may since Linux 5.8. Older
-// kernels, some file servers and sandboxes refuse it: then it is the form by
-// xattrs, which overlayfs knows since 6.7.
+// kernels, some file servers and sandboxes refuse it, and overlayfs root, too:
+// then it is the form by xattrs, which overlayfs knows since 6.7.
 func (u *unpacking) makeWhiteout(dir *os.File, name string) error {
 	if opaqueOf(dir) == opaqueYes {
 		return nil // nothing below shows, and such a directory would list it
 	}
 	fd := int(dir.Fd())
 	err := u.mknod(fd, name)
-	if err == nil || u.notes == nil || !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.ENOTSUP) {
+	if err == nil || !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.ENOTSUP) {
 		return err
+	}
+	if u.notes == nil && !u.byXattr {
+		return fmt.Errorf("%w: %w", ErrNoWhiteouts, err)
 	}
 	// With mode 0644, since the xattr has to be read.
 	file, err := unix.Openat(fd, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o644)
@@ -141,6 +144,17 @@ func (u *unpacking) makeWhiteout(dir *os.File, name string) error {
 		return err
 	}
 	return setOpaque(dir, opaqueMixed)
+}
+
+// knowsXattrs says whether the kernel's overlayfs knows whiteouts by xattrs.
+func knowsXattrs() bool {
+	var u unix.Utsname
+	var major, minor int
+	if err := unix.Uname(&u); err != nil {
+		return false
+	}
+	_, err := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &major, &minor)
+	return err == nil && (major > 6 || major == 6 && minor >= 7)
 }
 
 // apply gives the root directory what its entry says.

@@ -211,3 +211,23 @@ func TestRootlessACL(t *testing.T) {
 		t.Errorf("on disk: %v", err)
 	}
 }
+
+// Root meets overlayfs, which makes no device 0:0 for anybody.
+func TestWhiteoutsOfRootWithoutDevices(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	layer := tarOf(t, dirEntry("d", 0o755), tar.Header{Name: "d/.wh.gone", Typeflag: tar.TypeReg, Mode: 0o644})
+	for name, byXattr := range map[string]bool{"a kernel that knows xattrs": true, "an old one": false} {
+		dir, _ := layerDir(t)
+		u := newUnpacking(dir)
+		u.mknod, u.byXattr = func(int, string) error { return unix.EPERM }, byXattr
+		_, err := u.layer(t.Context(), bytes.NewReader(layer), Options{})
+		if byXattr != (err == nil) || !byXattr && !errors.Is(err, ErrNoWhiteouts) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if n, err := unix.Lgetxattr(filepath.Join(dir, "d/gone"), whiteoutXattr, nil); byXattr && (err != nil || n != 1) {
+			t.Errorf("%s: %d, %v", name, n, err)
+		}
+	}
+}

@@ -6,6 +6,7 @@
  */
 #include "front.h"
 #include <stdio.h>
+#include <sys/resource.h>
 
 extern const uintptr_t own_build;
 extern char flake_ad_hoc[] __attribute__((weak)); /* linked into flake-run: see the Makefile */
@@ -244,10 +245,33 @@ static void start_early(void)
 	stop_trace();
 }
 
+/*
+ * Go's runtime reserves that much at once, and dies with a stack trace where it can't. (Below some 40 MB the kernel kills
+ * the program before its first instruction.)
+ */
+enum { GO_NEEDS = 740 << 20 };
+
+static void refuse_narrow(void)
+{
+	static const char words[] = ": start Go's runtime: the limit for the address space is too low\n";
+	const char *self = is_flake_run ? "flake-run" : "flake-launcher";
+	char b[300];
+	struct rlimit limit;
+	int n;
+
+	if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur >= GO_NEEDS)
+		return;
+	n = snprintf(b, sizeof(b), "%s%s%s: remedy: raise it (ulimit -v, LimitAS of a service)\n", self, words, self);
+	if (write(2, b, n) < 0)
+		_exit(125); /* nobody listens */
+	_exit(125);
+}
+
 __attribute__((constructor)) static void early(void)
 {
 	refuse_inside();
 	start_early();
+	refuse_narrow();
 	note_ignored();
 }
 #endif

@@ -69,6 +69,9 @@ func (b *build) begin(ctx context.Context) (err error) {
 	if b.p.Writable == "" {
 		b.p.Writable = c.writable(req, b.p.Kernel)
 	}
+	if err := c.keeps(b.p); err != nil {
+		return err
+	}
 	for _, i := range b.images {
 		b.p.Digests = append(b.p.Digests, i.Digest.String())
 	}

@@ -90,7 +90,7 @@ func (c *Compiler) accounts(p *plan.Plan, view *rootfs.View) ([]ownFile, error) 
 	} {
 		b, err := view.ReadFile(db.path, maxPasswd)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("read %s of the image: %w", db.path, err)
+			return nil, &AccountsError{db.path, err}
 		}
 		if db.known(b) {
 			continue

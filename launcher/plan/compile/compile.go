@@ -18,6 +18,8 @@ import (
 type Compiler struct {
 	// Store is the caller's own store: plans and own layers go there.
 	Store *rootfs.Store
+	// Memory says that Store is one in memory for a caller who has none that he can write to: nothing of worth may lie there.
+	Memory bool
 	// Images are all stores that images may come from, Store among them.
 	Images *rootfs.Set
 	// Settings are fingerprints of the files that say which stores those are and what the defaults are, taken before

@@ -10,7 +10,7 @@ import (
 // writable is where an app may write whose flake does not say it. One that gives a size means a tmpfs.
 func (c *Compiler) writable(req Request, kernel string) string {
 	// A tmpfs is the default anyway, where it will do.
-	if d := c.Defaults.Writable; d != "" && d != plan.WritableTmpfs && req.Flake.WritableSize == "" {
+	if d := c.Defaults.Writable; d != "" && d != plan.WritableTmpfs && req.Flake.WritableSize == "" && !(c.Memory && d == plan.WritableDisk) {
 		return d
 	}
 	return plan.DefaultWritable(kernel)

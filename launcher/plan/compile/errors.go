@@ -56,3 +56,31 @@ func (e *RunAsError) Error() string {
 
 // Remedy implements the CLI's second line.
 func (e *RunAsError) Remedy() string { return e.Fix }
+
+// NoStoreError says that a flake keeps something in its caller's own store, who has none that can be written to.
+type NoStoreError struct{ Flake, Reason string }
+
+func (e *NoStoreError) Error() string {
+	return fmt.Sprintf("flake %q: %s, and you have no store that can be written to", e.Flake, e.Reason)
+}
+
+// Remedy implements the CLI's second line.
+func (e *NoStoreError) Remedy() string {
+	return "let FLAKES_ROOT, XDG_DATA_HOME or HOME name a directory that you can write to"
+}
+
+// AccountsError says that an image's file of users or groups can't be read.
+type AccountsError struct {
+	Path string
+	Err  error
+}
+
+func (e *AccountsError) Error() string { return fmt.Sprintf("read %s of the image: %v", e.Path, e.Err) }
+
+// Unwrap gives the cause.
+func (e *AccountsError) Unwrap() error { return e.Err }
+
+// Remedy implements the CLI's second line.
+func (e *AccountsError) Remedy() string {
+	return "build the image with a plain file there, or put an image or an include with one on top of it"
+}

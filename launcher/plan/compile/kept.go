@@ -51,3 +51,15 @@ func (c *Compiler) describeKept(p *plan.Plan, req Request) error {
 	}
 	return err
 }
+
+// keeps refuses what a start would keep in a store that is not there to keep anything.
+func (c *Compiler) keeps(p *plan.Plan) error {
+	switch {
+	case !c.Memory:
+	case p.Kept != "":
+		return &NoStoreError{p.Name, p.Kept + ": the container is kept there"}
+	case p.Writable == plan.WritableDisk:
+		return &NoStoreError{p.Name, "writable: disk: what the app writes goes there"}
+	}
+	return nil
+}

@@ -3,14 +3,11 @@ package compile
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/flake-launcher/flake-launcher/launcher/caller"
 	"github.com/flake-launcher/flake-launcher/launcher/flake"
@@ -131,8 +128,8 @@ func homeFits(home string) bool {
 // shareHome shows the caller's home, or has an empty one in its place.
 func (c *Compiler) shareHome(p *plan.Plan, prof caller.Profile, seeds *caller.Seeds) error {
 	home := c.home(p)
-	if home == "" {
-		return nil
+	if home == "" || caller.Never(home) {
+		return nil // an empty directory there would leave nothing of the image
 	}
 	if !prof.Home || !homeFits(home) {
 		if c.rootInside(p) {
@@ -250,50 +247,4 @@ func (c *Compiler) foreign(p *plan.Plan, images []rootfs.Stored) error {
 		}
 	}
 	return nil
-}
-
-// protect lists the directories of ours that the app must not be able to change. Those below the caller's home are made
-// where they are not there: an app that could make them could register flakes. Additional stores are never made.
-func (c *Compiler) protect(p *plan.Plan) error {
-	dirs := []string{c.Store.Root()}
-	for _, dir := range c.Protect {
-		dirs = append(dirs, dir)
-		if !c.makes(dir) {
-			continue
-		}
-		if err := os.MkdirAll(dir, 0o755); err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, unix.EROFS) {
-			return fmt.Errorf("make directory of our own: %w", err)
-		}
-	}
-	for _, s := range c.Images.Stores() {
-		dirs = append(dirs, s.Root())
-	}
-	for _, dir := range dirs {
-		if real, err := filepath.EvalSymlinks(dir); err == nil && !slices.Contains(p.Protect, real) {
-			p.Protect = append(p.Protect, real)
-		}
-	}
-	return nil
-}
-
-// makes says whether a directory is the caller's to make. Root's has to be in his own home: sudo may have left him that of
-// the user who called it.
-func (c *Compiler) makes(dir string) bool {
-	if !c.Caller.Root() {
-		return true
-	}
-	if !strings.HasPrefix(dir, filepath.Clean(c.Caller.Home)+"/") {
-		return false
-	}
-	for {
-		st, err := os.Stat(dir)
-		if err == nil {
-			uid, ok := ownerOf(st)
-			return ok && uid == 0
-		}
-		if !errors.Is(err, fs.ErrNotExist) || dir == "/" {
-			return false
-		}
-		dir = filepath.Dir(dir)
-	}
 }

@@ -117,7 +117,7 @@ func identity(p *plan.Plan, req Request, stack stackConfig, view *rootfs.View) e
 func readOptional(view *rootfs.View, path string) (io.Reader, error) {
 	b, err := view.ReadFile(path, maxPasswd)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("read %s of the image: %w", path, err)
+		return nil, &AccountsError{path, err}
 	}
 	return bytes.NewReader(b), nil
 }
