@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -109,6 +110,7 @@ var app = map[string]string{"bin/app": "#!/bin/sh\n"}
 func TestHostSystem(t *testing.T) {
 	c := newCompiler(t)
 	c.put(t, "app", app)
+	time.Sleep(60 * time.Millisecond) // a directory that has only just changed is not trusted
 	for deps, want := range map[string][]string{
 		"": {"etc/tool.conf tool", "usr/bin/tool tool"}, DepsFiles: {"etc/tool.conf tool", "usr/bin/tool tool"},
 		DepsPackages: {"etc/tool.conf tool", "usr/bin/tool tool", "usr/lib/libtool.so lib"},
