@@ -81,7 +81,8 @@ programs: $(INIT) $(PROBE) stamp
 	CGO_ENABLED=1 $(BUILD) -ldflags '$(LDFLAGS) -linkmode external -extldflags -static' -o $(BIN)/ ./cmd/flake-ctl ./cmd/flake-engine
 
 # For another architecture. Go embeds all that lies in the directories of the C programs: what we have there for ourselves
-# is hidden from that build, and its own come to lie elsewhere.
+# is hidden from that build, and its own come to lie elsewhere. What pkg-config said once Go keeps in its cache, whatever it
+# would say now: CGO_LDFLAGS tells one sysroot from another.
 CROSS = bin/arm64
 SYSROOT = $(shell integration/vm/fetch.sh bookworm arm64)/sysroot
 .PHONY: programs-arm64
@@ -93,6 +94,7 @@ programs-arm64: go-version ## cross-compile the programs for arm64 into bin/arm6
 		printf '"%s/%s-%s": "%s"\n' "$(CURDIR)" $$c $$arch "$$to"; done; done | \
 		paste -sd, | sed 's/.*/{"Replace": {&}}/' >$(CROSS)/overlay.json
 	@root=$(SYSROOT); [ -x "$$root/musl-gcc" ] || exit 1; \
+	CGO_LDFLAGS="-O2 -g -L$$root/usr/lib/aarch64-linux-gnu" \
 	PKG_CONFIG_SYSROOT_DIR=$$root PKG_CONFIG_LIBDIR=$$root/usr/lib/aarch64-linux-gnu/pkgconfig \
 	$(MAKE) --no-print-directory programs GOARCH=arm64 BIN=$(CROSS) BUILT=$(CROSS)/built CC=aarch64-linux-gnu-gcc \
 		MUSL_CC=$$root/musl-gcc GOFLAGS="$(GOFLAGS) -overlay=$(CURDIR)/$(CROSS)/overlay.json"
