@@ -186,8 +186,10 @@ func (s *session) startStore() (*rootfs.Store, error) {
 // catalog is the set of registrations the caller writes to, over the store.
 func (s *session) catalog(store *rootfs.Store) (*catalog.Catalog, error) {
 	searched, ledger := plan.SearchDirs(s.getenv), store
-	if own, err := rootfs.Open(s.callers); s.memory && err == nil {
-		ledger = own
+	if s.memory {
+		if own, err := rootfs.Open(s.callers); err == nil {
+			ledger = own
+		}
 	}
 	dir, err := s.registrations()
 	if err != nil && s.memory {
